@@ -1,0 +1,64 @@
+// swift-tools-version:6.2
+// SPDX-License-Identifier: Apache-2.0
+//
+// The house. The modules and their allowed imports are explained in docs/architecture.md; `make lint` checks the imports.
+
+import PackageDescription
+
+/// Packet-path modules: every unsafe use is written down, and an unmarked one is an error.
+let strict: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .treatWarning("StrictMemorySafety", as: .error),
+  .enableExperimentalFeature("Lifetimes"),
+]
+
+let package = Package(
+  name: "xtr",
+  platforms: [.macOS(.v15)],  // what `Synchronization` asks of a manifest; xtr itself runs on Linux
+  products: [.executable(name: "xtr", targets: ["xtr"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+    .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+  ],
+  targets: [
+    .target(
+      name: "CLinux",
+      cSettings: [.unsafeFlags(["-O2"])],
+      linkerSettings: [.linkedLibrary("xdp"), .linkedLibrary("bpf"), .linkedLibrary("mnl")]),
+    .target(name: "Wire", swiftSettings: strict),
+    .target(name: "PrefixTable", dependencies: ["CLinux", "Wire"], swiftSettings: strict),
+    .target(
+      name: "XDP", dependencies: ["CLinux", "Wire"], swiftSettings: strict,
+      plugins: ["CompileSteering"]),
+    .target(name: "DataPlane", dependencies: ["CLinux", "Wire", "PrefixTable", "XDP"], swiftSettings: strict),
+    .target(name: "Netlink", dependencies: ["CLinux", "Wire"]),
+    .target(name: "MapCache", dependencies: ["Wire", "PrefixTable"]),
+    .target(name: "ControlAPI", dependencies: ["Wire"]),
+    .executableTarget(
+      name: "xtr",
+      dependencies: [
+        "CLinux", "Wire", "PrefixTable", "XDP", "DataPlane", "Netlink", "MapCache", "ControlAPI", "TOMLKit",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ]),
+
+    // The steering program is C for the kernel: this tool runs clang for it during `swift build`.
+    .executableTarget(name: "SteerCompiler"),
+    .plugin(name: "CompileSteering", capability: .buildTool(), dependencies: ["SteerCompiler"]),
+
+    .testTarget(name: "WireTests", dependencies: ["Wire"]),
+    .testTarget(name: "PrefixTableTests", dependencies: ["PrefixTable"]),
+    .testTarget(name: "XDPTests", dependencies: ["XDP", "CLinux"]),
+    .testTarget(name: "DataPlaneTests", dependencies: ["DataPlane", "XDP", "PrefixTable", "Wire", "CLinux"]),
+    .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "Wire"]),
+    .testTarget(name: "MapCacheTests", dependencies: ["MapCache"]),
+    .testTarget(name: "ControlAPITests", dependencies: ["ControlAPI"]),
+    .testTarget(name: "xtrTests", dependencies: ["xtr", "ControlAPI"]),
+    .testTarget(name: "Netns", dependencies: ["CLinux", "Wire", "ControlAPI"]),
+  ],
+  swiftLanguageModes: [.v6]
+)
