@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The longest-prefix-match table: (instance ID, address) → value. One writer, any number of lock-free readers.
+//
+// The structure. A trie of 256-way nodes. First three levels for the 24 bits of the instance ID (the directory), whose
+// last slots hold the roots of the instance's IPv4 and IPv6 tries; then one level per octet of the address.
+//
+//      directory, 3 levels              address trie, one level per octet
+//      ┌────┬────┬────┐   v4 root   ┌──────────────────┐ child ┌──────────────────┐
+//      │ IID octets   ├────────────▶│ 10 │ value,child ├──────▶│ 1 │ value, child ├──▶ …
+//      └────┴────┴────┘   v6 root   └──────────────────┘       └──────────────────┘
+//
+// A node at depth d holds the prefixes of length 8d+1 … 8d+8 (the root also length 0). A prefix shorter than the node's
+// last bit covers several places of it: each place names the longest prefix *of that node* which covers it. Values are not
+// pushed into deeper nodes; a lookup walks down and remembers the last value it saw. So a change touches one node and
+// the path to it, whatever lies below.
+//
+// Change. Published nodes are never written. A change copies the nodes on its path (each once per transaction), and
+// `commit()` hands out the new root: readers see all of a transaction or nothing of it. The nodes that the old root alone
+// could reach are retired, and come back when QuiescentState says so.
+//
+// Limits. 2³² − 1 values; the number of nodes is given to init, and a change that might need more is refused before it
+// begins. IPv4 lookups read at most 4 nodes, IPv6 at most 16.
+//
+// Invariants
+//   I1  A slot's value belongs to the longest prefix in `entries` that ends in this node and covers the place, or is 0.
+//   I2  Every child index, and every root handed out, is a node in the arena that is not free.
+//   I3  A node reachable from a handed-out root is not written; nodes of the open transaction are reachable from `root` only.
+//   I4  No node except node 0 is empty, so that memory comes back after deletes.
+
+import Wire
+
+/// Why a change was refused. The table is as it was before.
+public enum PrefixTableError: Error, Equatable, CustomStringConvertible {
+  case exists(EIDPrefix)
+  case notFound(EIDPrefix)
+  case full(nodeCapacity: Int)
+  case zeroValue
+  case noMemory(byteCount: Int)
+
+  public var description: String {
+    switch self {
+    case .exists(let prefix): "\(prefix) is already in the table"
+    case .notFound(let prefix): "\(prefix) is not in the table"
+    case .full(let capacity): "the prefix table is full (\(capacity) nodes)"
+    case .zeroValue: "0 is not a value: it means a miss"
+    case .noMemory(let byteCount): "cannot reserve \(byteCount) bytes of address space for the prefix table (see ulimit -v)"
+    }
+  }
+}
+
+/// The writer. Thread: slow path. Readers use `TableView`.
+public final class PrefixTable {
+  private var arena: NodeArena
+  /// For every place of every node, the length of the prefix its value belongs to. The writer's alone.
+  private var lengths: [UInt8]
+  /// The transaction that created each node; equal to `transaction` while it may be written.
+  private var birth: [UInt32] = [0]
+  private var transaction: UInt32 = 1
+  private var entries: [EIDPrefix: UInt32] = [:]
+
+  /// The root of the open transaction.
+  private var root: NodeIndex = 0
+  private var committedRoot: NodeIndex = 0
+  /// What the open transaction replaced, to be undone by `rollback()`.
+  private var undo: [(prefix: EIDPrefix, value: UInt32?)] = []
+  private var superseded: [NodeIndex] = []
+  private var retired: [(node: NodeIndex, epoch: UInt64)] = []
+  private var retiredHead = 0
+
+  /// Nodes are 2 KiB of address space each; memory is used as they are touched.
+  public init(nodeCapacity: Int = 1 << 20) throws(PrefixTableError) {
+    guard let arena = NodeArena(capacity: nodeCapacity) else {
+      throw .noMemory(byteCount: nodeCapacity * NodeArena.nodeByteCount)
+    }
+    self.arena = arena
+    lengths = Array(repeating: 0, count: NodeArena.slotCount)
+  }
+
+  public var count: Int { entries.count }
+  /// Nodes that are in use or wait for readers.
+  public var nodeCount: Int { arena.inUse }
+  /// The view of the last commit.
+  public var view: TableView { TableView(nodes: arena.reader, root: committedRoot) }
+
+  public func value(for prefix: EIDPrefix) -> UInt32? { entries[prefix] }
+
+  /// All entries, in no order.
+  public var allEntries: [EIDPrefix: UInt32] { entries }
+
+  /// The longest entry that covers `address`, and its prefix. Sees the open transaction.
+  public func longestMatch(_ address: IPAddress, in instance: InstanceID) -> (prefix: EIDPrefix, value: UInt32)? {
+    for length in stride(from: address.family.bitWidth, through: 0, by: -1) {
+      let prefix = EIDPrefix(instance, IPPrefix(masking: address, length: length))
+      if let value = entries[prefix] { return (prefix, value) }
+    }
+    return nil
+  }
+
+  // MARK: - Changes
+
+  /// Adds an entry that is not there yet. Complexity: one node copy per octet at most.
+  public func insert(_ prefix: EIDPrefix, value: UInt32) throws(PrefixTableError) {
+    guard entries[prefix] == nil else { throw .exists(prefix) }
+    try set(prefix, value)
+  }
+
+  /// Adds or replaces an entry; returns the value it had.
+  @discardableResult
+  public func update(_ prefix: EIDPrefix, value: UInt32) throws(PrefixTableError) -> UInt32? {
+    let old = entries[prefix]
+    try set(prefix, value)
+    return old
+  }
+
+  /// Removes an entry; returns its value.
+  @discardableResult
+  public func delete(_ prefix: EIDPrefix) throws(PrefixTableError) -> UInt32 {
+    guard let old = entries[prefix] else { throw .notFound(prefix) }
+    try reserve()
+    undo.append((prefix, old))
+    entries[prefix] = nil
+    let length = prefix.prefix.length
+    let heir = coveringPrefixInNode(prefix)
+    modify(prefix) { table, node, place in
+      guard table.length(node, place) == length else { return }
+      table.write(node, place, value: heir?.value ?? 0, length: heir?.length ?? 0)
+    }
+    return old
+  }
+
+  private func set(_ prefix: EIDPrefix, _ value: UInt32) throws(PrefixTableError) {
+    guard value != 0 else { throw .zeroValue }
+    try reserve()
+    undo.append((prefix, entries.updateValue(value, forKey: prefix)))
+    let length = prefix.prefix.length
+    modify(prefix) { table, node, place in
+      let present = table.arena.reader.slot(node, place)
+      if present.value == 0 || table.length(node, place) <= length { table.write(node, place, value: value, length: length) }
+    }
+  }
+
+  /// A change copies at most 3 directory nodes and 16 address nodes.
+  private func reserve() throws(PrefixTableError) {
+    guard arena.available >= 19 else { throw .full(nodeCapacity: arena.capacity) }
+  }
+
+  /// The longest shorter entry that ends in the same node as `prefix` and covers it.
+  private func coveringPrefixInNode(_ prefix: EIDPrefix) -> (value: UInt32, length: Int)? {
+    let shortest = prefix.prefix.length <= 8 ? 0 : (prefix.prefix.length - 1) / 8 * 8 + 1
+    for length in stride(from: prefix.prefix.length - 1, through: shortest, by: -1) {
+      let covering = EIDPrefix(prefix.instanceID, IPPrefix(masking: prefix.prefix.address, length: length))
+      if let value = entries[covering] { return (value, length) }
+    }
+    return nil
+  }
+
+  // MARK: - Transactions
+
+  /// Seals the open transaction and returns the view to publish. After publishing, call `retire(epoch:)`.
+  public func commit() -> TableView {
+    committedRoot = root
+    undo.removeAll(keepingCapacity: true)
+    transaction &+= 1
+    return view
+  }
+
+  /// Tags what the last commits replaced with the epoch that began after they were published.
+  public func retire(epoch: UInt64) {
+    for node in superseded { retired.append((node, epoch)) }
+    superseded.removeAll(keepingCapacity: true)
+  }
+
+  /// Frees what no reader can reach: everything tagged with `oldest` or less.
+  public func reclaim(oldest: UInt64) {
+    while retiredHead < retired.count, retired[retiredHead].epoch <= oldest {
+      arena.release(retired[retiredHead].node)
+      retiredHead += 1
+    }
+    if retiredHead == retired.count {
+      retired.removeAll(keepingCapacity: true)
+      retiredHead = 0
+    } else if retiredHead > 4096, retiredHead > retired.count / 2 {
+      retired.removeFirst(retiredHead)
+      retiredHead = 0
+    }
+  }
+
+  /// Undoes every change since the last commit.
+  public func rollback() throws(PrefixTableError) {
+    let changes = undo
+    for (prefix, value) in changes.reversed() {
+      if let value { try set(prefix, value) } else { try delete(prefix) }
+    }
+    undo.removeAll(keepingCapacity: true)
+  }
+
+  // MARK: - The path to a node
+
+  /// Makes the path to the node in which `prefix` ends writable and applies `change` to each place the prefix covers.
+  private func modify(_ prefix: EIDPrefix, _ change: (PrefixTable, NodeIndex, UInt8) -> Void) {
+    let iid = prefix.instanceID.rawValue
+    root = modify(directory: root, depth: 0, iid: iid) { slot in
+      var slot = slot
+      switch prefix.prefix.family {
+      case .ipv4: slot.value = modify(trie: slot.value, depth: 0, prefix.prefix, change)
+      case .ipv6: slot.child = modify(trie: slot.child, depth: 0, prefix.prefix, change)
+      }
+      return slot
+    }
+  }
+
+  private func modify(
+    directory node: NodeIndex, depth: Int, iid: UInt32, _ change: (Slot) -> Slot
+  ) -> NodeIndex {
+    let place = UInt8(truncatingIfNeeded: iid >> UInt32(16 - 8 * depth))
+    let node = writable(node)
+    var slot = arena.reader.slot(node, place)
+    if depth == 2 {
+      slot = change(slot)
+    } else {
+      slot.child = modify(directory: slot.child, depth: depth + 1, iid: iid, change)
+    }
+    arena.write(node, place, slot)
+    return pruned(node, because: slot)
+  }
+
+  private func modify(
+    trie node: NodeIndex, depth: Int, _ prefix: IPPrefix, _ change: (PrefixTable, NodeIndex, UInt8) -> Void
+  ) -> NodeIndex {
+    let node = writable(node)
+    let place = prefix.octet(depth)
+    if prefix.length > 8 * (depth + 1) {
+      var slot = arena.reader.slot(node, place)
+      slot.child = modify(trie: slot.child, depth: depth + 1, prefix, change)
+      arena.write(node, place, slot)
+    } else {
+      let span = 1 << (8 * (depth + 1) - prefix.length)
+      for covered in Int(place)..<Int(place) + span { change(self, node, UInt8(covered)) }
+    }
+    return pruned(node, because: arena.reader.slot(node, place))
+  }
+
+  /// `node` itself when the open transaction made it, else a copy of it (I3).
+  private func writable(_ node: NodeIndex) -> NodeIndex {
+    if node != 0, birth[Int(node)] == transaction { return node }
+    guard let copy = arena.allocate(copyOf: node) else { preconditionFailure("reserve() promised a node") }
+    if Int(copy) == birth.count {
+      birth.append(transaction)
+      lengths.append(contentsOf: repeatElement(0, count: NodeArena.slotCount))
+    }
+    birth[Int(copy)] = transaction
+    for place in 0..<NodeArena.slotCount {
+      lengths[Int(copy) << 8 | place] = lengths[Int(node) << 8 | place]
+    }
+    if node != 0 { superseded.append(node) }
+    return copy
+  }
+
+  /// The node, or 0 when the change left it empty (I4).
+  private func pruned(_ node: NodeIndex, because slot: Slot) -> NodeIndex {
+    guard slot == Slot(value: 0, child: 0), arena.isEmpty(node) else { return node }
+    birth[Int(node)] = 0
+    arena.release(node)  // born in this transaction: no reader ever saw it
+    return 0
+  }
+
+  private func length(_ node: NodeIndex, _ place: UInt8) -> Int { Int(lengths[Int(node) << 8 | Int(place)]) }
+
+  private func write(_ node: NodeIndex, _ place: UInt8, value: UInt32, length: Int) {
+    var slot = arena.reader.slot(node, place)
+    slot.value = value
+    arena.write(node, place, slot)
+    lengths[Int(node) << 8 | Int(place)] = UInt8(length)
+  }
+}
+
+extension PrefixTable {
+  /// Executes I1, I2 and I4 against `entries`; returns what does not hold. For tests: visits everything.
+  public func violations() -> [String] {
+    var found: [String] = []
+    var seen = Set<NodeIndex>()
+    func visit(_ node: NodeIndex, _ what: String) {
+      guard node != 0 else { return }
+      if !seen.insert(node).inserted { found.append("node \(node) is reached twice (\(what))") }
+      if arena.isEmpty(node) { found.append("node \(node) is empty (\(what))") }
+    }
+    func walk(trie node: NodeIndex, depth: Int, high: UInt64, low: UInt64, instance: InstanceID, family: AddressFamily) {
+      visit(node, "\(instance) \(family) depth \(depth)")
+      guard node != 0 else { return }
+      for place in 0...255 {
+        let slot = arena.reader.slot(node, UInt8(place))
+        let shift = UInt64(56 - 8 * (depth & 7))
+        let (h, l) = depth < 8 ? (high | UInt64(place) << shift, low) : (high, low | UInt64(place) << shift)
+        let address = IPAddress(family: family, leftAlignedHigh: h, low: l)
+        let covering = (depth == 0 ? 0 : 8 * depth + 1)...(8 * depth + 8)
+        let best = covering.reversed().lazy.compactMap { self.entries[EIDPrefix(instance, IPPrefix(masking: address, length: $0))] }
+          .first
+        if slot.value != best ?? 0 { found.append("[\(instance)]\(address) depth \(depth): \(slot.value), expected \(best ?? 0)") }
+        walk(trie: slot.child, depth: depth + 1, high: h, low: l, instance: instance, family: family)
+      }
+    }
+    func walk(directory node: NodeIndex, depth: Int, iid: UInt32) {
+      visit(node, "directory depth \(depth)")
+      guard node != 0 else { return }
+      for place in 0...255 {
+        let slot = arena.reader.slot(node, UInt8(place))
+        let iid = iid << 8 | UInt32(place)
+        if depth < 2 {
+          walk(directory: slot.child, depth: depth + 1, iid: iid)
+        } else {
+          let instance = InstanceID(truncating: iid)
+          walk(trie: slot.value, depth: 0, high: 0, low: 0, instance: instance, family: .ipv4)
+          walk(trie: slot.child, depth: 0, high: 0, low: 0, instance: instance, family: .ipv6)
+        }
+      }
+    }
+    walk(directory: root, depth: 0, iid: 0)
+    if seen.count + superseded.count + retired.count - retiredHead != arena.inUse {
+      found.append("\(seen.count) reachable and \(superseded.count + retired.count - retiredHead) waiting nodes, \(arena.inUse) in use")
+    }
+    return found
+  }
+}
+
+extension IPPrefix {
+  /// The octet of the address at `depth`, the first being 0.
+  fileprivate func octet(_ depth: Int) -> UInt8 {
+    let bits = address.leftAligned
+    return UInt8(truncatingIfNeeded: (depth < 8 ? bits.high : bits.low) >> UInt64(56 - 8 * (depth & 7)))
+  }
+}
