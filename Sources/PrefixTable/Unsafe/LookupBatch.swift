@@ -22,7 +22,8 @@
 
   @usableFromInline let items: UnsafeMutablePointer<Item>
   @usableFromInline let active: UnsafeMutablePointer<UInt16>
-  @usableFromInline var count = 0
+  /// Lookups added since `clear()`.
+  public var count = 0
   public let capacity: Int
 
   /// `capacity` ≤ 65,535 lookups.

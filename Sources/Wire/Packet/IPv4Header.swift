@@ -76,6 +76,15 @@ public struct IPv4View: Sendable {
     bytes.store(InternetChecksum.updated(bytes.u16(10), from: old, to: word), at: 10)
   }
 
+  /// Subtracts one from the TTL of a header that is known to be sound, and keeps the checksum right: the word holding the
+  /// TTL falls by 0x0100, so the checksum rises by it, with the carry around (RFC 1141).
+  @inlinable @inline(__always)
+  public static func decrement(_ bytes: PacketBytes) {
+    bytes.store(bytes.u8(8) &- 1, at: 8)
+    let sum = UInt32(bytes.u16(10)) &+ 0x0100
+    bytes.store(UInt16(truncatingIfNeeded: sum &+ (sum >= 0xFFFF ? 1 : 0)), at: 10)
+  }
+
   /// Sets DSCP and ECN and keeps the checksum right.
   @inlinable
   public func setTrafficClass(_ new: UInt8) {

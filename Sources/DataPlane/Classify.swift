@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the engine reads from a packet before it looks anything up: the flow a packet belongs to, the length it claims.
+
+import Wire
+
+/// Which flow a packet belongs to (rule E3): addresses, protocol and ports of TCP, UDP and SCTP; addresses and protocol of
+/// anything else; addresses alone for fragments after the first. The outer source port, the IPv6 flow label and the locator
+/// all come from this hash.
+enum FlowHash {
+  private static let k1: UInt64 = 0x9E37_79B9_7F4A_7C15
+  private static let k2: UInt64 = 0xD6E8_FEB8_6659_FD93
+
+  @inline(__always)
+  static func of(_ packet: IPv4View) -> UInt32 {
+    let addresses = packet.bytes.u64(12)
+    let number = packet.protocolNumber
+    if packet.isLaterFragment { return mix(addresses, 0, 0) }
+    let header = packet.headerByteCount
+    let ports = hasPorts(number) && header &+ 4 <= packet.totalLength ? packet.bytes.u32(header) : 0
+    return mix(addresses, UInt64(ports), UInt64(number))
+  }
+
+  @inline(__always)
+  static func of(_ packet: IPv6View) -> UInt32 {
+    let bytes = packet.bytes
+    let addresses = fold(bytes.u64(8), bytes.u64(16)) ^ fold(bytes.u64(24), bytes.u64(32)) &* k2
+    if hasPorts(packet.nextHeader) {
+      let ports = packet.payloadLength >= 4 ? bytes.u32(40) : 0
+      return mix(addresses, UInt64(ports), UInt64(packet.nextHeader))
+    }
+    return behindExtensions(packet, addresses)
+  }
+
+  /// Not TCP, UDP or SCTP at first sight: another protocol, or extension headers.
+  @inline(never)
+  private static func behindExtensions(_ packet: IPv6View, _ addresses: UInt64) -> UInt32 {
+    guard let upper = packet.upperLayer(), !upper.isLaterFragment else { return mix(addresses, 0, 0) }
+    let hasRoom = hasPorts(upper.protocolNumber) && upper.offset + 4 <= packet.totalLength
+    return mix(addresses, UInt64(hasRoom ? packet.bytes.u32(upper.offset) : 0), UInt64(upper.protocolNumber))
+  }
+
+  @inline(__always)
+  private static func hasPorts(_ number: UInt8) -> Bool { number == 6 || number == 17 || number == 132 }
+
+  @inline(__always)
+  private static func fold(_ high: UInt64, _ low: UInt64) -> UInt64 {
+    let x = (high ^ k1) &* k2
+    return (x ^ x >> 32 ^ low) &* k1
+  }
+
+  @inline(__always)
+  private static func mix(_ addresses: UInt64, _ ports: UInt64, _ number: UInt64) -> UInt32 {
+    var h = addresses &* k1
+    h = (h ^ h >> 32 ^ ports << 8 ^ number) &* k2
+    return UInt32(truncatingIfNeeded: h >> 32)
+  }
+}
+
+/// The outer UDP source port of a flow: the dynamic range, 49152–65535 (RFC 6335), by 14 bits of the hash.
+@inline(__always)
+func outerSourcePort(_ hash: UInt32) -> UInt16 { 0xC000 | UInt16(truncatingIfNeeded: hash & 0x3FFF) }

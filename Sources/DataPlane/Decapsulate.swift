@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The ETR's stages (RFC 9300 section 5, RFC 6040): LISP packets from the core, towards the hosts of our site.
+
+import PrefixTable
+import Wire
+
+extension Engine {
+  @inline(__always)
+  mutating func decapsulate(_ batch: inout Batch, port: Int, state: ForwardingStateReader, only: (borrowing Packet) -> Bool = { _ in true }) {
+    let table = state.table
+    let settings = state.settings
+    var roots = RootsCache()
+    for i in 0..<batch.count where only(batch[i]) {
+      readOuter(&batch[i], state: state, settings: settings, table: table, roots: &roots)
+    }
+    lookups.run(table)
+    for i in 0..<lookups.count { state.mappings.prefetch(lookups[i]) }
+    for i in 0..<batch.count where batch[i].verdict.isPending && batch[i].innerFamily != 0 { chooseHost(&batch[i], state: state) }
+    for i in 0..<batch.count where batch[i].verdict.isPending && batch[i].innerFamily != 0 { deliver(&batch[i]) }
+  }
+
+  /// Whether a frame is a LISP packet for one of our RLOCs: how a port with both roles tells its directions apart.
+  static func isForUs(_ packet: borrowing Packet, state: ForwardingStateReader) -> Bool {
+    guard let ethernet = EthernetView(packet.frame) else { return false }
+    let bytes = packet.frame.dropFirst(ethernet.payloadOffset)
+    if let outer = IPv4View(bytes) {
+      return outer.protocolNumber == IPProtocol.udp.rawValue && !outer.isLaterFragment && state.isOwn(outer.destination)
+        && outer.headerByteCount + 4 <= outer.totalLength && bytes.u16(outer.headerByteCount + 2) == LISPPort.data
+    }
+    guard let outer = IPv6View(bytes), let upper = outer.upperLayer() else { return false }
+    return upper.protocolNumber == IPProtocol.udp.rawValue && !upper.isLaterFragment && state.isOwn(outer.destination)
+      && upper.offset + 4 <= outer.totalLength && bytes.u16(upper.offset + 2) == LISPPort.data
+  }
+
+  /// What the outer IP header tells.
+  struct Outer {
+    var trafficClass: UInt8
+    var timeToLive: UInt8
+    /// The UDP datagram, cut to the IP length.
+    var datagram: PacketBytes
+  }
+
+  /// Stage 1: outer IP, UDP and LISP headers, then the inner header; one lookup, of the inner destination.
+  @inline(__always)
+  private mutating func readOuter(
+    _ packet: inout Packet, state: ForwardingStateReader, settings: EngineSettings, table: TableView, roots: inout RootsCache
+  ) {
+    guard let ethernet = EthernetView(packet.frame) else { return packet.verdict = .drop(.frameMalformed) }
+    let bytes = packet.frame.dropFirst(ethernet.payloadOffset)
+    let outer: Outer
+    if ethernet.etherType == EtherType.ipv4.rawValue {
+      guard let ip = IPv4View(bytes) else { return packet.verdict = .drop(.outerMalformed) }
+      guard ip.protocolNumber == IPProtocol.udp.rawValue else { return packet.verdict = .drop(.notLISP) }
+      guard !ip.isFragment else { return packet.verdict = .drop(.outerFragment) }
+      guard isLegalSource(ip.source), !state.isOwn(ip.source) else { return packet.verdict = .drop(.outerSourceInvalid) }
+      outer = Outer(trafficClass: ip.trafficClass, timeToLive: ip.timeToLive, datagram: ip.payload)
+      if settings.verifiesUDPChecksum, !hasRightChecksum(outer.datagram, .v4(IPv4Address(rawValue: ip.source)), .v4(IPv4Address(rawValue: ip.destination))) {
+        return packet.verdict = .drop(.udpChecksumWrong)
+      }
+    } else if ethernet.etherType == EtherType.ipv6.rawValue {
+      guard let ip = IPv6View(bytes) else { return packet.verdict = .drop(.outerMalformed) }
+      var offset = IPv6View.byteCount
+      if ip.nextHeader != IPProtocol.udp.rawValue {
+        guard let upper = ip.upperLayer(), upper.protocolNumber == IPProtocol.udp.rawValue else { return packet.verdict = .drop(.notLISP) }
+        guard !upper.isFragment else { return packet.verdict = .drop(.outerFragment) }
+        offset = upper.offset
+      }
+      let source = ip.source
+      guard !source.isMulticast, !source.isUnspecified, !source.isLoopback, !state.isOwn(source) else {
+        return packet.verdict = .drop(.outerSourceInvalid)
+      }
+      outer = Outer(trafficClass: ip.trafficClass, timeToLive: ip.hopLimit, datagram: bytes.prefix(ip.totalLength).dropFirst(offset))
+      if settings.verifiesUDPChecksum, !hasRightChecksum(outer.datagram, .v6(source), .v6(ip.destination)) {
+        return packet.verdict = .drop(.udpChecksumWrong)
+      }
+    } else {
+      return packet.verdict = .drop(.notIP)
+    }
+    readLISP(&packet, outer, settings: settings, table: table, roots: &roots)
+  }
+
+  /// Rule D13, for IPv4: not 0/8, 127/8, or 224/3 (multicast, reserved, broadcast).
+  @inline(__always)
+  private func isLegalSource(_ address: UInt32) -> Bool {
+    address >> 24 != 0 && address >> 24 != 127 && address >> 29 != 7
+  }
+
+  @inline(__always)
+  private mutating func readLISP(
+    _ packet: inout Packet, _ outer: Outer, settings: EngineSettings, table: TableView, roots: inout RootsCache
+  ) {
+    guard let udp = UDPView(outer.datagram) else { return packet.verdict = .drop(.udpMalformed) }
+    guard udp.destinationPort == LISPPort.data else { return packet.verdict = .drop(.notLISP) }
+    let payload = outer.datagram.prefix(udp.length).dropFirst(UDPView.byteCount)
+    guard let lisp = LISPView(payload) else { return packet.verdict = .drop(.lispTruncated) }
+    guard lisp.keyID == 0 else { return packet.verdict = .drop(.encryptedWithoutKey) }
+    packet.instanceID = lisp.instanceID
+    guard lisp.instanceID != InstanceID.control.rawValue else { return passUp(&packet) }
+    let roots = roots.find(lisp.instanceID, table)
+    guard roots.isKnown else { return packet.verdict = .drop(.instanceUnknown) }
+    readInner(&packet, payload.dropFirst(LISPView.byteCount), outer, settings: settings, table: table, roots: roots)
+  }
+
+  /// The inner header, within what the outer lengths leave (rule D11: longer frames are trimmed, shorter ones dropped).
+  @inline(__always)
+  private mutating func readInner(
+    _ packet: inout Packet, _ bytes: PacketBytes, _ outer: Outer, settings: EngineSettings, table: TableView, roots: InstanceRoots
+  ) {
+    guard bytes.count >= IPv4View.minimumByteCount else { return packet.verdict = .drop(.innerTruncated) }
+    let trafficClass: UInt8
+    if bytes.u8(0) >> 4 == 4 {
+      guard let inner = IPv4View(bytes) else { return packet.verdict = .drop(.innerTruncated) }
+      packet.innerFamily = 4
+      packet.innerByteCount = UInt16(truncatingIfNeeded: inner.totalLength)
+      packet.timeToLive = min(inner.timeToLive, outer.timeToLive)
+      trafficClass = inner.trafficClass
+      lookups.add(&packet, roots.ipv4, UInt64(inner.destination) << 32, 0, table)
+    } else if bytes.u8(0) >> 4 == 6 {
+      guard let inner = IPv6View(bytes) else { return packet.verdict = .drop(.innerTruncated) }
+      packet.innerFamily = 6
+      packet.innerByteCount = UInt16(truncatingIfNeeded: inner.totalLength)
+      packet.timeToLive = min(inner.hopLimit, outer.timeToLive)
+      trafficClass = inner.trafficClass
+      let destination = inner.destination
+      lookups.add(&packet, roots.ipv6, destination.high, destination.low, table)
+    } else {
+      return packet.verdict = .drop(.innerVersionUnknown)
+    }
+    packet.innerOffset = unsafe UInt16(truncatingIfNeeded: bytes.base - packet.start)
+    guard let ecn = ECN.decapsulated(inner: ECN(trafficClass: trafficClass), outer: ECN(trafficClass: outer.trafficClass)) else {
+      return packet.verdict = .drop(.congestionMarkLost)
+    }
+    let dscp = (settings.copiesDSCP ? outer.trafficClass : trafficClass) & 0xFC
+    packet.trafficClass = dscp | ecn.rawValue
+  }
+
+  /// Rule D14: the whole packet, from its outer header, is the host's.
+  @inline(never)
+  private func passUp(_ packet: inout Packet) {
+    guard let ethernet = EthernetView(packet.frame) else { return packet.verdict = .drop(.frameMalformed) }
+    unsafe packet.start += ethernet.payloadOffset
+    packet.byteCount -= UInt32(ethernet.payloadOffset)
+    packet.verdict = .punt(.control)
+  }
+
+  /// Rule D1: a checksum that is there may be verified.
+  @inline(never)
+  private func hasRightChecksum(_ datagram: PacketBytes, _ source: IPAddress, _ destination: IPAddress) -> Bool {
+    guard let udp = UDPView(datagram), udp.checksum != 0 else { return true }
+    return InternetChecksum.udp(source: source, destination: destination, datagram: datagram.prefix(udp.length)) == 0
+  }
+
+  /// Stage 3: is the destination ours (rule D5), and do we know its host's link-layer address.
+  @inline(__always)
+  private func chooseHost(_ packet: inout Packet, state: ForwardingStateReader) {
+    let mapping = lookups[Int(packet.destinationPlace)]
+    guard mapping != 0 else { return packet.verdict = .drop(.destinationNotLocal) }
+    let record = state.mappings[mapping]
+    // SAFETY: the record is published, so its set is there.
+    guard let block = unsafe state.sets[record.set] else { return packet.verdict = .drop(.destinationNotLocal) }
+    let set = unsafe SetBlock(base: block)
+    guard set.actionCode == ForwardingAction.local.rawValue else { return packet.verdict = .drop(.destinationNotLocal) }
+    packet.counter = record.counters
+    // SAFETY: the set is published, so its template is there; an EID-prefix without a host behind it has none.
+    unsafe packet.template = state.templates[set.choice(0) & 0xFF_FFFF]
+    if let template = unsafe packet.template { unsafe TemplateBlock(base: template).prefetch() }
+  }
+
+  /// Stage 4: TTL and traffic class of the inner packet, then the site's Ethernet header before it; or, without a host's
+  /// address or TTL left, the bare packet to the kernel, which resolves, decrements and answers.
+  @inline(__always)
+  private mutating func deliver(_ packet: inout Packet) {
+    let inner = packet.inner
+    let template = unsafe packet.template.map { unsafe TemplateBlock(base: $0) }
+    let isResolved = template?.fields.isResolved ?? false
+    let isExpired = packet.timeToLive <= 1
+    let goesToKernel = !isResolved || isExpired
+    if packet.innerFamily == 4 {
+      guard let ip = IPv4View(inner) else { return packet.verdict = .drop(.innerTruncated) }
+      ip.setTimeToLive(goesToKernel ? packet.timeToLive : packet.timeToLive &- 1)
+      if ip.trafficClass != packet.trafficClass { ip.setTrafficClass(packet.trafficClass) }
+    } else {
+      guard let ip = IPv6View(inner) else { return packet.verdict = .drop(.innerTruncated) }
+      ip.setHopLimit(goesToKernel ? packet.timeToLive : packet.timeToLive &- 1)
+      if ip.trafficClass != packet.trafficClass { ip.setTrafficClass(packet.trafficClass) }
+    }
+    counters.count(packet.counter, bytes: inner.count)
+    tally.decapsulated &+= 1
+    guard !goesToKernel, let template else {
+      unsafe packet.start = inner.base
+      packet.byteCount = UInt32(truncatingIfNeeded: inner.count)
+      packet.verdict = .punt(isExpired ? .timeExceeded : .innerNeighbour)
+      return
+    }
+    let fields = template.fields
+    guard inner.count <= Int(fields.mtu) else { return packet.verdict = .drop(.deliveryTooBig) }
+    // SAFETY: the outer headers that were there are longer than an Ethernet header; minimumHeadroom covers the rest.
+    unsafe template.copyHeader(before: inner.base, long: false)
+    let ethernet = Int(fields.ethernetByteCount)
+    unsafe packet.start = inner.base - ethernet
+    packet.byteCount = UInt32(truncatingIfNeeded: inner.count &+ ethernet)
+    packet.frame.store(packet.innerFamily == 4 ? EtherType.ipv4.rawValue : EtherType.ipv6.rawValue, at: ethernet &- 2)
+    packet.verdict = .transmit(fields.port)
+  }
+}
+
+extension LookupBatch {
+  @inline(__always)
+  fileprivate mutating func add(_ packet: inout Packet, _ root: NodeIndex, _ high: UInt64, _ low: UInt64, _ table: TableView) {
+    packet.destinationPlace = UInt16(truncatingIfNeeded: add(root, high: high, low: low, in: table))
+  }
+}
