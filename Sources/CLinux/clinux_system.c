@@ -1,2 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "clinux.h"
+#define _GNU_SOURCE
+#include "clinux_system.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+
+int clinux_pin_thread(int cpu) {
+  if (cpu < 0 || cpu >= CPU_SETSIZE) return EINVAL;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  return pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+}
+
+int clinux_name_thread(const char *name) {
+  char cut[16] = {0};
+  strncpy(cut, name, sizeof cut - 1);
+  return pthread_setname_np(pthread_self(), cut);
+}
+
+int clinux_setns_network(int fd) { return setns(fd, CLONE_NEWNET); }
+
+int clinux_unshare_network(void) { return unshare(CLONE_NEWNET); }

@@ -1,2 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Threads and network namespaces: GNU extensions, which Swift's Glibc module does not show.
 #pragma once
+
+/// Run the calling thread on processor `cpu` only. 0 or an errno value.
+int clinux_pin_thread(int cpu);
+
+/// Name the calling thread; at most 15 bytes count. 0 or an errno value.
+int clinux_name_thread(const char *name);
+
+/// Move the calling thread into the network namespace that `fd` refers to. 0, or -1 with errno.
+int clinux_setns_network(int fd);
+
+/// Put the calling thread into a new network namespace. 0, or -1 with errno.
+int clinux_unshare_network(void);
