@@ -5,6 +5,7 @@
 
 import CLinux
 import Wire
+import XDP
 
 /// One packet: where it is, what has been found out about it, what becomes of it. One cache line.
 @safe struct Packet {
@@ -43,6 +44,10 @@ import Wire
     // SAFETY: the frame's owner put start and byteCount there (Batch.append).
     unsafe PacketBytes(base: start, count: Int(byteCount))
   }
+
+  /// The frame's address in the memory it lies in.
+  @inline(__always)
+  func address(in memory: FrameMemory) -> FrameAddress { unsafe FrameAddress(UInt(bitPattern: start - memory.base)) }
 
   /// The inner packet.
   @inline(__always) var inner: PacketBytes {

@@ -190,6 +190,7 @@ extension Engine {
     guard !goesToKernel, let template else {
       unsafe packet.start = inner.base
       packet.byteCount = UInt32(truncatingIfNeeded: inner.count)
+      packet.innerOffset = 0
       packet.verdict = .punt(isExpired ? .timeExceeded : .innerNeighbour)
       return
     }

@@ -199,6 +199,7 @@ extension Engine {
     unsafe packet.start = outer.base - ethernet
     packet.byteCount = UInt32(truncatingIfNeeded: outer.count &+ ethernet)
     packet.innerOffset = 0
+    packet.innerByteCount = UInt16(truncatingIfNeeded: outer.count)
     packet.verdict = fields.isResolved ? .transmit(fields.port) : .punt(.outerNeighbour)
   }
 }
