@@ -23,7 +23,7 @@ import Synchronization
     }
 
     func main() {
-      _ = clinux_name_thread(name)
+      _ = unsafe clinux_name_thread(name)
       if let core, clinux_pin_thread(Int32(core)) == 0 { pinned.store(Int32(core), ordering: .relaxed) }
       worker.run()
     }
@@ -61,6 +61,6 @@ import Synchronization
   /// Stops the worker and waits for it. Its sockets close when this object goes.
   public func stop() {
     control.stop()
-    unsafe _ = pthread_join(thread, nil)
+    _ = unsafe pthread_join(thread, nil)
   }
 }
