@@ -4,6 +4,7 @@
 // prefix clinux_. Never define _GNU_SOURCE here: Swift imports this header; define it in the .c files.
 #pragma once
 
+#include "clinux_bpf.h"
 #include "clinux_cpu.h"
 #include "clinux_errno.h"
 #include "clinux_netlink.h"
