@@ -6,7 +6,7 @@
 /// Addresses of sent frames, from the kernel to us. Thread: the worker.
 ///
 /// What is read here is not to be trusted: some kernels complete a frame early or twice. `FramePool.completed` refuses those.
-public struct CompletionRing: ~Copyable {
+public struct CompletionRing: ~Copyable, Sendable {
   @usableFromInline var ring: ConsumerRing<FrameAddress>
 
   /// Over plain memory: tests.

@@ -3,7 +3,7 @@
 // The fill ring: frames that the kernel may write received packets to. The worker refills it at the top of its loop.
 
 /// Addresses of free frames, from us to the kernel. Thread: the worker.
-public struct FillRing: ~Copyable {
+public struct FillRing: ~Copyable, Sendable {
   @usableFromInline var ring: ProducerRing<FrameAddress>
 
   /// Over plain memory: tests.

@@ -38,8 +38,8 @@ public struct Interface: Equatable, Sendable {
       rawValue: [octets.0, octets.1, octets.2, octets.3, octets.4, octets.5].reduce(0) { $0 << 8 | UInt64($1) })
     let queues = QueueCounts(of: control, folder: systemFolder(name: name, index: index, macAddress: macAddress))
     return Interface(
-      name: name, index: index, macAddress: macAddress, mtu: Int(facts.mtu), driver: control.driverName(), queueCount: queues.receive, transmitQueueCount: queues.transmit,
-      isUp: facts.flags & UInt32(IFF_UP) != 0)
+      name: name, index: index, macAddress: macAddress, mtu: Int(facts.mtu), driver: control.driverName(),
+      queueCount: queues.receive, transmitQueueCount: queues.transmit, isUp: facts.flags & UInt32(IFF_UP) != 0)
   }
 }
 

@@ -3,7 +3,7 @@
 // The receive ring: packets that the steering program has lifted out of the kernel. A worker's batch begins here.
 
 /// Descriptors of received packets, from the kernel to us. Thread: the worker.
-public struct ReceiveRing: ~Copyable {
+public struct ReceiveRing: ~Copyable, Sendable {
   @usableFromInline var ring: ConsumerRing<Descriptor>
 
   /// Over plain memory: tests.

@@ -4,7 +4,7 @@
 // kernel sleeps, `XDPSocket.wakeTransmit()`.
 
 /// Descriptors of packets to be sent, from us to the kernel. Thread: the worker.
-public struct TransmitRing: ~Copyable {
+public struct TransmitRing: ~Copyable, Sendable {
   @usableFromInline var ring: ProducerRing<Descriptor>
 
   /// Over plain memory: tests.

@@ -9,7 +9,7 @@
 import Glibc
 
 /// One (interface, queue). Thread: one at a time: who opens it, then its worker. `statistics()` from any.
-public struct XDPSocket: ~Copyable {
+public struct XDPSocket: ~Copyable, Sendable {
   public var fill: FillRing
   public var completion: CompletionRing
   public var receive: ReceiveRing

@@ -17,7 +17,7 @@ import CLinux
 import Synchronization
 
 /// The reading side of a ring. Thread: one, the worker.
-@safe public struct ConsumerRing<Entry: BitwiseCopyable>: ~Copyable {
+@safe public struct ConsumerRing<Entry: BitwiseCopyable>: ~Copyable, @unchecked Sendable {
   @usableFromInline var next: UInt32
   @usableFromInline var end: UInt32
   @usableFromInline let mask: UInt32

@@ -31,7 +31,7 @@ public struct FrameCounts: Equatable, Sendable {
 }
 
 /// The owner of every frame in a slice of the frame memory. Thread: one worker. Every step is O(1) and allocates nothing.
-@safe public struct FramePool: ~Copyable {
+@safe public struct FramePool: ~Copyable, @unchecked Sendable {
   /// The port numbers that fit an owner byte: 0 to 63.
   public static var portLimit: Int { 64 }
 

@@ -20,7 +20,7 @@ import CLinux
 import Synchronization
 
 /// The writing side of a ring. Thread: one, the worker.
-@safe public struct ProducerRing<Entry: BitwiseCopyable>: ~Copyable {
+@safe public struct ProducerRing<Entry: BitwiseCopyable>: ~Copyable, @unchecked Sendable {
   @usableFromInline var next: UInt32
   @usableFromInline var limit: UInt32
   @usableFromInline let mask: UInt32

@@ -17,7 +17,7 @@ struct SocketFailure: Error {
 /// I1. libxdp keeps the addresses of the four ring structures and unmaps through them at the end: they are allocated
 ///     before it and freed after it.
 /// I2. The kernel reads and writes the frame memory until the socket is closed: `memory` is kept as long.
-@safe struct SocketHandle: ~Copyable {
+@safe struct SocketHandle: ~Copyable, @unchecked Sendable {
   private let socket: OpaquePointer
   private let umem: OpaquePointer
   /// [0] fill, [1] transmit.
