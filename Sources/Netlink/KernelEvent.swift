@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What KernelMonitor reports.
+
+import CLinux
+
+/// A change of the kernel's network state. Applying events in order to a copy dumped after the monitor was opened keeps the
+/// copy equal to the kernel's, with one exception: when a link goes down or an address is removed, the kernel drops the
+/// IPv4 routes that relied on it without a word. Whoever keeps answers of `KernelQueries.lookup` asks again after `link`,
+/// `linkGone` and `addressGone`, too.
+public enum KernelEvent: Hashable, Sendable {
+  /// A link is new or changed: up, down, carrier, address, MTU, name.
+  case link(Link)
+  case linkGone(index: UInt32)
+  case address(AddressEntry)
+  case addressGone(AddressEntry)
+  /// A neighbour is new or changed; a state of `failed` means that nobody answered.
+  case neighbour(Neighbour)
+  case neighbourGone(Neighbour)
+  /// A route is new or replaces the one of the same table, prefix and priority.
+  case route(Route)
+  case routeGone(Route)
+  /// A policy rule or a next-hop object changed: any answer of `KernelQueries.lookup` may differ now.
+  case policyChanged
+  /// Events were lost. Everything that was still queued is thrown away already, so that a dump made now is not
+  /// followed by older news: dump everything again.
+  case overrun
+}
+
+extension KernelEvent {
+  /// nil for what is malformed or does not concern us.
+  init?(_ message: NetlinkMessage) {
+    let event: KernelEvent? =
+      switch Int(message.type) {
+      case Int(RTM_NEWLINK): Link(message).map { .link($0) }
+      case Int(RTM_DELLINK): Link(message).map { .linkGone(index: $0.index) }
+      case Int(RTM_NEWADDR): AddressEntry(message).map { .address($0) }
+      case Int(RTM_DELADDR): AddressEntry(message).map { .addressGone($0) }
+      case Int(RTM_NEWNEIGH): Neighbour(message).map { .neighbour($0) }
+      case Int(RTM_DELNEIGH): Neighbour(message).map { .neighbourGone($0) }
+      case Int(RTM_NEWROUTE): Route(message).map { .route($0) }
+      case Int(RTM_DELROUTE): Route(message).map { .routeGone($0) }
+      case Int(RTM_NEWRULE), Int(RTM_DELRULE), Int(RTM_NEWNEXTHOP), Int(RTM_DELNEXTHOP): .policyChanged
+      default: nil
+      }
+    guard let event else { return nil }
+    self = event
+  }
+}
