@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Writes JSON into a byte array, without spaces and without a tree. The counterpart of JSONReader.
+
+/// Appends JSON to `bytes`. The caller keeps objects and arrays balanced; commas come by themselves. Thread: any one.
+public struct JSONWriter {
+  public private(set) var bytes: [UInt8] = []
+  /// Whether the next value or key follows another one.
+  private var needsComma = false
+
+  public init() {}
+
+  public mutating func object(_ members: (inout JSONWriter) -> Void) {
+    enclose(UInt8(ascii: "{"), UInt8(ascii: "}"), members)
+  }
+
+  public mutating func array<Element>(_ elements: [Element], _ write: (inout JSONWriter, Element) -> Void) {
+    enclose(UInt8(ascii: "["), UInt8(ascii: "]")) { writer in
+      for element in elements { write(&writer, element) }
+    }
+  }
+
+  /// The key of the value that is written next.
+  public mutating func key(_ key: String) {
+    string(key)
+    bytes.append(UInt8(ascii: ":"))
+    needsComma = false
+  }
+
+  public mutating func string(_ text: String) {
+    comma()
+    bytes.append(UInt8(ascii: "\""))
+    for byte in text.utf8 {
+      switch byte {
+      case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+        bytes.append(UInt8(ascii: "\\"))
+        bytes.append(byte)
+      case 0x0A: bytes.append(contentsOf: "\\n".utf8)
+      case 0x09: bytes.append(contentsOf: "\\t".utf8)
+      case 0x0D: bytes.append(contentsOf: "\\r".utf8)
+      case 0..<0x20:
+        bytes.append(contentsOf: "\\u00".utf8)
+        bytes.append(Self.hexDigit(byte >> 4))
+        bytes.append(Self.hexDigit(byte & 0xF))
+      default: bytes.append(byte)
+      }
+    }
+    bytes.append(UInt8(ascii: "\""))
+  }
+
+  public mutating func integer(_ value: some FixedWidthInteger) {
+    comma()
+    bytes.append(contentsOf: String(value).utf8)
+  }
+
+  public mutating func boolean(_ value: Bool) {
+    comma()
+    bytes.append(contentsOf: (value ? "true" : "false").utf8)
+  }
+
+  /// A value that is JSON already.
+  public mutating func raw(_ json: some Sequence<UInt8>) {
+    comma()
+    bytes.append(contentsOf: json)
+  }
+
+  /// Ends the line.
+  public mutating func lineFeed() {
+    bytes.append(0x0A)
+    needsComma = false
+  }
+
+  private mutating func enclose(_ open: UInt8, _ close: UInt8, _ content: (inout JSONWriter) -> Void) {
+    comma()
+    bytes.append(open)
+    needsComma = false
+    content(&self)
+    bytes.append(close)
+    needsComma = true
+  }
+
+  private mutating func comma() {
+    if needsComma { bytes.append(UInt8(ascii: ",")) }
+    needsComma = true
+  }
+
+  private static func hexDigit(_ value: UInt8) -> UInt8 {
+    value < 10 ? value + UInt8(ascii: "0") : value - 10 + UInt8(ascii: "a")
+  }
+}
