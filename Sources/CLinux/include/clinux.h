@@ -5,6 +5,7 @@
 #pragma once
 
 #include "clinux_cpu.h"
+#include "clinux_lab.h"
 #include "clinux_netlink.h"
 #include "clinux_system.h"
 #include "clinux_xdp.h"
