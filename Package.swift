@@ -37,7 +37,7 @@ let package = Package(
     .target(name: "MapCache", dependencies: ["Wire", "PrefixTable"]),
     .target(name: "ControlAPI", dependencies: ["Wire"]),
     // Network namespaces, traffic endpoints and captures, for `xtr demo`, the namespace tests and the benchmarks.
-    .target(name: "Lab", dependencies: ["CLinux", "Wire"]),
+    .target(name: "Lab", dependencies: ["CLinux", "Wire", "ControlAPI"]),
     .executableTarget(
       name: "xtr",
       dependencies: [

@@ -30,9 +30,16 @@ public final class Lab: Sendable {
 
   // MARK: Begin
 
-  /// Removes what killed labs left, then makes the temporary directory. `LabError.impossibleHere` without root or `ip`.
-  public init() throws(LabError) {
+  /// Removes what killed labs left, then makes the temporary directory. `LabError.impossibleHere` without root or one of the `programs`.
+  public init(needing programs: [String] = ["ip", "ethtool"]) throws(LabError) {
     guard geteuid() == 0 else { throw .impossibleHere("network namespaces need root: run it with sudo") }
+    for program in programs {
+      do {
+        try ChildProcess.run(["sh", "-c", "command -v \(program)"])
+      } catch .command {
+        throw .impossibleHere("`\(program)` is missing: apt-get install iproute2 ethtool iputils-ping coreutils")
+      }
+    }
     Self.removeStale()
     let process = getpid()
     let start = Self.startTime(of: process) ?? 0

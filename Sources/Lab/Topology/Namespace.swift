@@ -3,6 +3,7 @@
 // One network namespace of a lab: a place to run commands and Swift code in. Made and removed by `Lab`.
 
 import CLinux
+import Wire
 
 #if canImport(Glibc)
   import Glibc
@@ -75,6 +76,31 @@ public struct Namespace: Sendable, Hashable {
   public func attribute(_ name: String, of interface: String) throws(LabError) -> String {
     let text = try execute("cat", "/sys/class/net/\(interface)/\(name)")
     return String(text.prefix { $0 != "\n" })
+  }
+
+  /// Packets of this family that the kernel inside has forwarded (RFC 4293 ipSystemStatsOutForwDatagrams).
+  public func forwardedPackets(_ family: AddressFamily) throws -> Int {
+    try run {
+      // /proc/net would be the main thread's namespace.
+      let file = "/proc/thread-self/net/\(family == .ipv4 ? "snmp" : "snmp6")"
+      let lines = try Self.contents(of: file).split(separator: "\n").map { $0.split(whereSeparator: \.isWhitespace) }
+      switch family {
+      case .ipv6: return lines.first { $0.first == "Ip6OutForwDatagrams" }.flatMap { Int($0[1]) } ?? 0
+      case .ipv4:
+        let rows = lines.filter { $0.first == "Ip:" }
+        guard rows.count == 2, let column = rows[0].firstIndex(of: "ForwDatagrams"), column < rows[1].count else { return 0 }
+        return Int(rows[1][column]) ?? 0
+      }
+    }
+  }
+
+  private static func contents(of path: String) throws(LabError) -> String {
+    guard let file = fopen(path, "r") else { throw .lastCall("opening \(path)") }
+    defer { fclose(file) }
+    var text: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 1 << 14)
+    while case let count = fread(&buffer, 1, buffer.count, file), count > 0 { text += buffer[..<count] }
+    return String(decoding: text, as: UTF8.self)
   }
 
   /// Identifiers of the processes inside.

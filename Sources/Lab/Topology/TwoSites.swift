@@ -3,13 +3,13 @@
 // The topology of `xtr demo` and of most namespace tests: two LISP sites, each with two tenants that use the same addresses, and
 // between their routers a core that knows only RLOCs.
 //
-//     hostA1 ──── site1 ┐                                        ┌ site1 ──── hostB1      instance 1
-//                       xtrA ─ core ─ xtrA:core:xtrB ─ core ─ xtrB
-//     hostA2 ──── site2 ┘                                        └ site2 ──── hostB2      instance 2
+//     hostA1 ─── site1 ┐                                             ┌ site1 ─── hostB1      instance 1
+//                      xtrA ─── core ─ xtrA:core:xtrB ─ core ─── xtrB
+//     hostA2 ─── site2 ┘                                             └ site2 ─── hostB2      instance 2
 //
-//     EIDs                                 RLOCs                                             EIDs
-//     10.1.0.0/24                          192.0.2.2          198.51.100.2           10.2.0.0/24
-//     fd00:1::/64                          2001:db8:a::2      2001:db8:b::2          fd00:2::/64
+//     EIDs                            RLOCs                                      EIDs
+//     10.1.0.0/24                     192.0.2.2       198.51.100.2           10.2.0.0/24
+//     fd00:1::/64                     2001:db8:a::2   2001:db8:b::2          fd00:2::/64
 //
 // Hosts are .10 / ::10 and have one default route, to their router: .1 / ::1 in instance 1, .2 / ::2 in instance 2. The outer next hop
 // of each router is the core, a gateway, not the other router. The core has no route to any EID, so that nothing but LISP can carry a
@@ -23,9 +23,6 @@ public struct Site: Sendable {
   public let router: Namespace
   /// Host of instance 1, host of instance 2; the same addresses in both.
   public let hosts: [Namespace]
-  public let eidPrefixes: [AddressFamily: String]
-  public let hostAddresses: [AddressFamily: String]
-  public let rlocs: [AddressFamily: String]
   /// The router's site interface per instance.
   public let siteInterfaces = ["site1", "site2"]
   public let coreInterface = "core"
@@ -40,6 +37,25 @@ public struct Site: Sendable {
     }
   }
 
+  /// What the site announces in both instances.
+  public func eidPrefix(_ family: AddressFamily) -> IPPrefix { IPPrefix(masking: host(family), length: family.linkPrefixLength) }
+
+  /// The hosts' address.
+  public func host(_ family: AddressFamily) -> IPAddress {
+    switch family {
+    case .ipv4: .v4(IPv4Address(10, UInt8(number), 0, 10))
+    case .ipv6: .v6(IPv6Address(high: 0xFD00 << 48 | UInt64(number) << 32, low: 0x10))
+    }
+  }
+
+  /// The router's RLOC.
+  public func rloc(_ family: AddressFamily) -> IPAddress {
+    switch family {
+    case .ipv4: number == 1 ? .v4(IPv4Address(192, 0, 2, 2)) : .v4(IPv4Address(198, 51, 100, 2))
+    case .ipv6: .v6(IPv6Address(high: 0x2001_0DB8 << 32 | UInt64(number + 9) << 16, low: 2))
+    }
+  }
+
   /// The core's address in this site's RLOC subnet.
   public func coreGateway(_ family: AddressFamily) -> String {
     switch family {
@@ -51,13 +67,9 @@ public struct Site: Sendable {
   var number: Int { letter == "A" ? 1 : 2 }
 
   init(_ letter: String, lab: Lab) throws {
-    let number = letter == "A" ? 1 : 2
     self.letter = letter
     router = try lab.namespace("xtr\(letter)")
     hosts = [try lab.namespace("host\(letter)1"), try lab.namespace("host\(letter)2")]
-    eidPrefixes = [.ipv4: "10.\(number).0.0/24", .ipv6: "fd00:\(number)::/64"]
-    hostAddresses = [.ipv4: "10.\(number).0.10", .ipv6: "fd00:\(number)::10"]
-    rlocs = [.ipv4: number == 1 ? "192.0.2.2" : "198.51.100.2", .ipv6: "2001:db8:\(letter.lowercased())::2"]
     coreSideInterface = "xtr\(letter)"
   }
 }
@@ -90,13 +102,24 @@ public struct TwoSites: Sendable {
     }
   }
 
+  /// The same drawing for people who run the demo.
+  public static let picture = """
+      hostA1 ──┐                                                  ┌── hostB1    instance 1
+               ├─ xtrA ─────────────── core ─────────────── xtrB ─┤
+      hostA2 ──┘    192.0.2.2                    198.51.100.2     └── hostB2    instance 2
+                    2001:db8:a::2               2001:db8:b::2
+
+      10.1.0.0/24          the core knows only RLOCs              10.2.0.0/24
+      fd00:1::/64                                                 fd00:2::/64
+    """
+
   public func site(_ letter: String) -> Site { letter == "A" ? siteA : siteB }
 
   private func connectCore(_ site: Site, mtu: Int, queues: Int) throws {
     let end = LinkEnd(
       core, site.coreSideInterface, addresses: ["\(site.coreGateway(.ipv4))/24", "\(site.coreGateway(.ipv6))/64"])
     let routerEnd = LinkEnd(
-      site.router, site.coreInterface, addresses: AddressFamily.allCases.map { "\(site.rlocs[$0] ?? "")/\($0 == .ipv4 ? 24 : 64)" },
+      site.router, site.coreInterface, addresses: AddressFamily.allCases.map { "\(site.rloc($0))/\($0.linkPrefixLength)" },
       offloads: .untouched)
     try lab.connect(end, routerEnd, mtu: mtu, queues: queues)
     for family in AddressFamily.allCases { try site.router.ip("route add default via \(site.coreGateway(family))") }
@@ -104,8 +127,8 @@ public struct TwoSites: Sendable {
 
   private func connectHost(_ site: Site, instance: Int, queues: Int) throws {
     let host = site.hosts[instance - 1]
-    let addresses = AddressFamily.allCases.map { "\(site.hostAddresses[$0] ?? "")/\($0 == .ipv4 ? 24 : 64)" }
-    let routerAddresses = AddressFamily.allCases.map { "\(site.gateway($0, instance: instance))/\($0 == .ipv4 ? 24 : 64)" }
+    let addresses = AddressFamily.allCases.map { "\(site.host($0))/\($0.linkPrefixLength)" }
+    let routerAddresses = AddressFamily.allCases.map { "\(site.gateway($0, instance: instance))/\($0.linkPrefixLength)" }
     try lab.connect(
       LinkEnd(host, "eth0", addresses: addresses),
       LinkEnd(
@@ -121,10 +144,15 @@ public struct TwoSites: Sendable {
     for family in AddressFamily.allCases {
       let flag = family == .ipv4 ? "-4" : "-6"
       let router = site.router
-      try router.ip("\(flag) route add \(site.eidPrefixes[family] ?? "") dev \(interface) table \(Self.secondTable)")
+      try router.ip("\(flag) route add \(site.eidPrefix(family)) dev \(interface) table \(Self.secondTable)")
       try router.ip("\(flag) route add default via \(site.coreGateway(family)) table \(Self.secondTable)")
       try router.ip("\(flag) rule add iif \(interface) lookup \(Self.secondTable) priority 1000")
       try router.ip("\(flag) rule add from \(site.gateway(family, instance: 2)) lookup \(Self.secondTable) priority 1001")
     }
   }
+}
+
+extension AddressFamily {
+  /// All links of the lab: a /24 and a /64.
+  var linkPrefixLength: Int { self == .ipv4 ? 24 : 64 }
 }
