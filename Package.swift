@@ -36,10 +36,12 @@ let package = Package(
     .target(name: "Netlink", dependencies: ["CLinux", "Wire"]),
     .target(name: "MapCache", dependencies: ["Wire", "PrefixTable"]),
     .target(name: "ControlAPI", dependencies: ["Wire"]),
+    // Network namespaces, traffic endpoints and captures, for `xtr demo`, the namespace tests and the benchmarks.
+    .target(name: "Lab", dependencies: ["CLinux", "Wire", "ControlAPI"]),
     .executableTarget(
       name: "xtr",
       dependencies: [
-        "CLinux", "Wire", "PrefixTable", "XDP", "DataPlane", "Netlink", "MapCache", "ControlAPI", "TOMLKit",
+        "CLinux", "Wire", "PrefixTable", "XDP", "DataPlane", "Netlink", "MapCache", "ControlAPI", "Lab", "TOMLKit",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
@@ -58,7 +60,8 @@ let package = Package(
     .testTarget(name: "MapCacheTests", dependencies: ["MapCache"]),
     .testTarget(name: "ControlAPITests", dependencies: ["ControlAPI"]),
     .testTarget(name: "xtrTests", dependencies: ["xtr", "ControlAPI"]),
-    .testTarget(name: "Netns", dependencies: ["CLinux", "Wire", "ControlAPI"]),
+    .testTarget(name: "LabTests", dependencies: ["Lab", "Wire"]),
+    .testTarget(name: "Netns", dependencies: ["CLinux", "Wire", "ControlAPI", "Lab", "xtr"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -7,6 +7,7 @@
 #include "clinux_bpf.h"
 #include "clinux_cpu.h"
 #include "clinux_errno.h"
+#include "clinux_lab.h"
 #include "clinux_netlink.h"
 #include "clinux_system.h"
 #include "clinux_xdp.h"

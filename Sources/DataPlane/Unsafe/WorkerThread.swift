@@ -61,6 +61,6 @@ import Synchronization
   /// Stops the worker and waits for it. Its sockets close when this object goes.
   public func stop() {
     control.stop()
-    _ = unsafe pthread_join(thread, nil)
+    _ = pthread_join(thread, nil)
   }
 }
