@@ -33,7 +33,7 @@ public enum PortCounter: Int, CaseIterable, Sendable {
   private static let dropsAt = 64
   private static let puntsAt = 128
   private static let portsAt = 192
-  static let maximumLocatorCounters = 1 << 24
+  public static let maximumLocatorCounters = 1 << 24
 
   private let words: ReservedMemory
   private let locators: ReservedMemory
@@ -67,7 +67,7 @@ public enum PortCounter: Int, CaseIterable, Sendable {
   }
 
   /// Back to zero, when the counter gets a new owner and no worker uses it.
-  func resetLocator(_ index: UInt32) {
+  public func resetLocator(_ index: UInt32) {
     locatorCounters.packets(index).storeRelaxed(0)
     locatorCounters.bytes(index).storeRelaxed(0)
   }

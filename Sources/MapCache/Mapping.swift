@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A mapping: an EID-prefix, and the locators to reach it by or what to do instead (RFC 9301 5.4).
+
+import Wire
+
+/// A routing locator of a mapping.
+public struct Locator: Hashable, Sendable {
+  public var address: IPAddress
+  /// Lowest wins; 255 is never used.
+  public var priority: UInt8
+  /// 0…100: the share among locators of one priority.
+  public var weight: UInt8
+  /// The R bit.
+  public var isReachable: Bool
+
+  public init(address: IPAddress, priority: UInt8 = 1, weight: UInt8 = 100, isReachable: Bool = true) {
+    self.address = address
+    self.priority = priority
+    self.weight = weight
+    self.isReachable = isReachable
+  }
+}
+
+/// What a negative mapping asks for: the ACT codes.
+public enum NegativeAction: String, Sendable, CaseIterable {
+  case noAction = "no-action"
+  case nativeForward = "native-forward"
+  case sendMapRequest = "send-map-request"
+  case drop
+  case policyDenied = "policy-denied"
+  case authenticationFailure = "authentication-failure"
+}
+
+/// Where a mapping sends packets.
+public enum MappingTarget: Hashable, Sendable {
+  /// In canonical order, which counters and locator-status-bits follow: by address, IPv4 first.
+  case locators([Locator])
+  case negative(NegativeAction)
+
+  /// Sorts the locators.
+  public init(locators: [Locator]) { self = .locators(locators.sorted { $0.address < $1.address }) }
+}
+
+/// Who gave a mapping.
+public struct MappingSource: Hashable, Sendable {
+  /// The way it came in, "configuration" or "control" and later others.
+  public var origin: String
+  /// The client's own name.
+  public var owner: String
+
+  public init(origin: String, owner: String) {
+    self.origin = origin
+    self.owner = owner
+  }
+
+  public static let configuration = MappingSource(origin: "configuration", owner: "configuration")
+}
+
+/// One entry of the map-cache.
+public struct Mapping: Equatable, Sendable {
+  public var eid: EIDPrefix
+  public var target: MappingTarget
+  public var source: MappingSource
+  /// Minutes it was given at the time of its arrival; nil: it does not expire.
+  public var ttlMinutes: UInt32?
+  /// When it expires.
+  public var deadline: ContinuousClock.Instant?
+
+  public init(
+    eid: EIDPrefix, target: MappingTarget, source: MappingSource, ttlMinutes: UInt32? = nil, now: ContinuousClock.Instant
+  ) {
+    self.eid = eid
+    self.target = target
+    self.source = source
+    self.ttlMinutes = ttlMinutes
+    deadline = ttlMinutes.map { now + .seconds(60 * Int64($0)) }
+  }
+}

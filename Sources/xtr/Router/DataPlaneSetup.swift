@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Takes the interfaces and starts the workers; at the end stops them and gives everything back, in the opposite order.
+
+import DataPlane
+import Glibc
+import Logging
+import XDP
+
+/// The ports, workers and rings of a running router. Thread: slow path.
+final class DataPlaneSetup {
+  let publisher: ForwardingPublisher
+  let ports: [Port]
+  /// Readable when a worker has punted something.
+  let puntDescriptor: CInt
+  private(set) var workers: [RunningWorker] = []
+  let startedAt = ContinuousClock.now
+
+  /// A worker and what the slow path shares with it.
+  struct RunningWorker {
+    var thread: WorkerThread
+    var counters: WorkerCounters
+    var puntRing: PuntRing
+    /// The first queue it owns, the same on every port.
+    var queue: Int
+  }
+
+  /// Takes every interface of the configuration and starts the workers. Nothing is lifted until the ports have rules.
+  init(_ configuration: Configuration, log: Logger) throws {
+    guard configuration.interfaces.count <= 16 else {
+      throw RunError.failed("\(configuration.interfaces.count) interfaces are configured, 16 is the limit")
+    }
+    publisher = try ForwardingPublisher()
+    puntDescriptor = eventFD()
+    guard puntDescriptor >= 0 else { throw RunError.failed("no file descriptor left: raise the limit (ulimit -n)") }
+    let interfaces = try configuration.interfaces.map { try Interface.named($0.name) }
+    let workerCount = try Self.workerCount(configuration.router.workers, interfaces)
+    var ports: [Port] = []
+    for (number, interface) in interfaces.enumerated() {
+      let port = try Port(number: number, interface: interface, configuration: configuration.interfaces[number])
+      log.info("\(interface.name): steering attached (\(port.attachMode)), \(interface.queueCount) queues, driver \(interface.driver)")
+      for change in port.changedOffloads { log.info("\(interface.name): \(change) while the router runs") }
+      ports.append(port)
+    }
+    self.ports = ports
+    do {
+      try startWorkers(workerCount, interfaces, configuration, log: log)
+    } catch {
+      stop()
+      throw error
+    }
+  }
+
+  deinit { close(puntDescriptor) }
+
+  /// One worker per queue that every port has, or fewer if the configuration says so.
+  private static func workerCount(_ wanted: Configuration.Workers, _ interfaces: [Interface]) throws -> Int {
+    let queues = interfaces.map(\.queueCount).min() ?? 1
+    switch wanted {
+    case .auto: return min(queues, ForwardingLimits.workers)
+    case .count(let count):
+      guard count <= queues else {
+        let poorest = interfaces.min { $0.queueCount < $1.queueCount }?.name ?? ""
+        throw RunError.failed(
+          "router.workers is \(count) but \(poorest) has \(queues) queues: set workers to \(queues) or give it more queues"
+            + " (ethtool -L \(poorest) combined \(count))")
+      }
+      return count
+    }
+  }
+
+  private func startWorkers(_ count: Int, _ interfaces: [Interface], _ configuration: Configuration, log: Logger) throws {
+    let perQueue = configuration.router.framesPerQueue
+    let queuesOf = (0..<count).map { worker in
+      interfaces.indices.flatMap { port in
+        stride(from: worker, to: interfaces[port].queueCount, by: count).map { (port: port, queue: $0) }
+      }
+    }
+    let memory = try FrameMemory(frameCount: perQueue * queuesOf.reduce(0) { $0 + $1.count })
+    var firstFrame = 0
+    for worker in 0..<count {
+      let frames = firstFrame..<firstFrame + perQueue * queuesOf[worker].count
+      firstFrame = frames.upperBound
+      try startWorker(worker, queuesOf[worker], interfaces, memory, frames, configuration, log: log)
+    }
+  }
+
+  private func startWorker(
+    _ number: Int, _ queues: [(port: Int, queue: Int)], _ interfaces: [Interface], _ memory: FrameMemory, _ frames: Range<Int>,
+    _ configuration: Configuration, log: Logger
+  ) throws {
+    guard let counters = WorkerCounters(), let puntRing = PuntRing(), let reader = publisher.quiescentState.register(),
+      let control = WorkerControl(puntDescriptor: puntDescriptor)
+    else { throw RunError.failed("no address space or file descriptors left for worker \(number) (ulimit -v, ulimit -n)") }
+    var list = QueueList()
+    for (port, queue) in queues {
+      let wanted = configuration.interfaces[port]
+      let busyPoll = wanted.busyPoll.map { BusyPoll(microseconds: UInt16(clamping: $0.microseconds), budget: UInt16(clamping: $0.budget)) }
+      let socket = try XDPSocket(
+        interface: interfaces[port], queue: queue, memory: memory,
+        configuration: SocketConfiguration(mode: wanted.mode.requested, busyPoll: busyPoll))
+      try ports[port].register(socket: socket.fileDescriptor, queue: queue)
+      ports[port].queues.append(QueueHandle(queue: queue, worker: number, mode: socket.mode, descriptor: socket.fileDescriptor))
+      let reason = socket.zeroCopyRefusal.map { " (zero-copy refused: \($0))" } ?? ""
+      log.info("\(wanted.name): queue \(queue) in \(socket.mode) mode\(reason), worker \(number)")
+      list.append(PortQueue(socket: socket, port: port, busyPolls: busyPoll != nil))
+    }
+    let worker = Worker(
+      queues: list, frames: FramePool(memory: memory, frames: frames), memory: memory, root: publisher.root, reader: reader,
+      counters: counters, puntRing: puntRing, control: control, policy: configuration.router.poll == .busy ? .busy : .adaptive)
+    let core = configuration.router.pin ? number % max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) : nil
+    guard let thread = WorkerThread(worker, name: "xtr-worker-\(number)", core: core) else {
+      throw RunError.failed("no thread left for worker \(number) (ulimit -u)")
+    }
+    workers.append(RunningWorker(thread: thread, counters: counters, puntRing: puntRing, queue: number))
+  }
+
+  /// Detaches, lets the workers finish what they have, closes the sockets, restores the interfaces.
+  func stop() {
+    for port in ports { port.detach() }
+    for worker in workers { worker.thread.stop() }
+    workers = []
+    for port in ports { port.restore() }
+  }
+}
+
+/// Limits that more than one place must keep.
+enum ForwardingLimits {
+  static let workers = 32
+}
+
+/// A non-blocking event counter.
+private func eventFD() -> CInt { clinuxEventFD() }

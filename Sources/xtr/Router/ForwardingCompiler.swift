@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Mappings and local EIDs in, forwarding state out. Keeps what the engine's tables were made from, shares what is equal:
+// one template per RLOC, one set per list of locators, one template and set per host of the site. Owned by Router.
+
+import ControlAPI
+import DataPlane
+import MapCache
+import Wire
+
+/// Thread: slow path.
+final class ForwardingCompiler {
+  let publisher: ForwardingPublisher
+  private let underlay: Underlay
+  private let kernel: KernelView
+  private let workers: () -> [WorkerCounters]
+  private var counterBlocks = CounterBlocks()
+  private var rlocs: [IPAddress: RLOC] = [:]
+  private var sets: [MappingTarget: CompiledSet] = [:]
+  private var mappings: [EIDPrefix: CompiledMapping] = [:]
+  private var locals: [EIDPrefix: CompiledLocal] = [:]
+  private var hosts: [NextHopKey: Host] = [:]
+  private var bareLocalSet: SetHandle?
+
+  /// An RLOC in use.
+  private final class RLOC {
+    let template: TemplateHandle
+    var path: RLOCPath
+    /// The sets that name it.
+    var users: Set<MappingTarget> = []
+
+    init(template: TemplateHandle, path: RLOCPath) {
+      self.template = template
+      self.path = path
+    }
+  }
+
+  private final class CompiledSet {
+    let handle: SetHandle
+    var users = 0
+    init(handle: SetHandle) { self.handle = handle }
+  }
+
+  private struct CompiledMapping {
+    var target: MappingTarget
+    var counters: UInt32
+    var counterCount: Int
+  }
+
+  /// A local EID-prefix, or a host or subnet within one whose next hop is known.
+  struct Local: Equatable {
+    /// nil: through the kernel.
+    var nextHop: NextHopKey?
+    /// The database prefix whose counter it uses.
+    var database: EIDPrefix
+  }
+
+  private struct CompiledLocal {
+    var local: Local
+    var counters: UInt32
+    var set: SetHandle
+  }
+
+  private final class Host {
+    let template: TemplateHandle
+    let set: SetHandle
+    var users = 0
+    init(template: TemplateHandle, set: SetHandle) {
+      self.template = template
+      self.set = set
+    }
+  }
+
+  init(publisher: ForwardingPublisher, underlay: Underlay, kernel: KernelView, workers: @escaping () -> [WorkerCounters]) {
+    self.publisher = publisher
+    self.underlay = underlay
+    self.kernel = kernel
+    self.workers = workers
+  }
+
+  var locatorCount: Int { rlocs.count }
+
+  // MARK: - Mappings
+
+  /// Adds or replaces a mapping. Visible after the publisher's next publication.
+  func set(_ eid: EIDPrefix, _ target: MappingTarget) throws(StateError) {
+    if mappings[eid]?.target == target { return }
+    let set = try acquire(target)
+    let count = target.locatorCount
+    guard let counters = counterBlocks.allocate(max(1, count)) else {
+      release(target)
+      throw .full("locator counter", limit: WorkerCounters.maximumLocatorCounters)
+    }
+    do { try publisher.setMapping(eid, set: set.handle, counters: counters) } catch {
+      release(target)
+      counterBlocks.release(counters, count: max(1, count))
+      throw error
+    }
+    let old = mappings.updateValue(CompiledMapping(target: target, counters: counters, counterCount: max(1, count)), forKey: eid)
+    if let old { retire(old) }
+  }
+
+  /// Removes a mapping; a local entry of the same prefix takes its place again.
+  func remove(_ eid: EIDPrefix) throws(StateError) {
+    guard let old = mappings[eid] else { return }
+    if let local = locals[eid] {
+      try publisher.setMapping(eid, set: local.set, counters: local.counters)
+    } else {
+      try publisher.removeMapping(eid)
+    }
+    mappings[eid] = nil
+    retire(old)
+  }
+
+  private func retire(_ mapping: CompiledMapping) {
+    release(mapping.target)
+    retireCounters(mapping.counters, count: mapping.counterCount)
+  }
+
+  private func retireCounters(_ first: UInt32, count: Int) {
+    publisher.afterGracePeriod { [self] in
+      for worker in workers() { for i in 0..<UInt32(count) { worker.resetLocator(first + i) } }
+      counterBlocks.release(first, count: count)
+    }
+  }
+
+  /// Packets and bytes of a mapping's counters, in the order of its locators.
+  func counts(_ eid: EIDPrefix) -> [PacketCount] {
+    guard let mapping = mappings[eid] else { return [] }
+    return (0..<UInt32(mapping.counterCount)).map { sum(mapping.counters + $0) }
+  }
+
+  private func sum(_ counter: UInt32) -> PacketCount {
+    workers().reduce(into: PacketCount()) { total, worker in
+      let count = worker.locator(counter)
+      total.packets += count.packets
+      total.bytes += count.bytes
+    }
+  }
+
+  // MARK: - Sets and RLOCs
+
+  private func acquire(_ target: MappingTarget) throws(StateError) -> CompiledSet {
+    if let set = sets[target] {
+      set.users += 1
+      return set
+    }
+    if case .locators(let locators) = target {
+      for locator in locators { try acquire(locator.address, for: target) }
+    }
+    let set = CompiledSet(handle: try publisher.addSet(compile(target)))
+    set.users = 1
+    sets[target] = set
+    return set
+  }
+
+  private func release(_ target: MappingTarget) {
+    guard let set = sets[target] else { return }
+    set.users -= 1
+    guard set.users == 0 else { return }
+    sets[target] = nil
+    publisher.removeSet(set.handle)
+    guard case .locators(let locators) = target else { return }
+    for locator in locators { release(locator.address, for: target) }
+  }
+
+  private func acquire(_ address: IPAddress, for target: MappingTarget) throws(StateError) {
+    if let rloc = rlocs[address] {
+      rloc.users.insert(target)
+      return
+    }
+    let path = underlay.path(to: address)
+    let rloc = RLOC(template: try publisher.addTemplate(path.template ?? .nowhere), path: path)
+    rloc.users.insert(target)
+    rlocs[address] = rloc
+    if let nextHop = path.nextHop, path.state == .resolving { kernel.resolve(nextHop) }
+  }
+
+  private func release(_ address: IPAddress, for target: MappingTarget) {
+    guard let rloc = rlocs[address] else { return }
+    rloc.users.remove(target)
+    guard rloc.users.isEmpty else { return }
+    rlocs[address] = nil
+    publisher.removeTemplate(rloc.template)
+  }
+
+  /// The action, and among the locators those of the best priority that has a usable one (rule E14).
+  private func compile(_ target: MappingTarget) -> LocatorSet {
+    switch target {
+    case .negative(let action): return LocatorSet(action.forwarding)
+    case .locators(let locators):
+      let candidates = locators.enumerated().filter { $1.priority != 255 }
+      let usable = candidates.filter { isUsable($1) }
+      guard let best = usable.map(\.element.priority).min() else { return LocatorSet(.encapsulate) }
+      let choices = candidates.filter { $1.priority == best }.map { ordinal, locator in
+        LocatorChoice(
+          ordinal: UInt8(truncatingIfNeeded: ordinal), template: rlocs[locator.address]?.template ?? 0, weight: locator.weight,
+          isUsable: isUsable(locator))
+      }
+      return LocatorSet(.encapsulate, choices)
+    }
+  }
+
+  private func isUsable(_ locator: Locator) -> Bool {
+    locator.isReachable && locator.priority != 255 && rlocs[locator.address]?.path.isUsable == true
+  }
+
+  /// What an operator is told about a locator of a mapping.
+  func state(of locator: Locator, among locators: [Locator]) -> LocatorState {
+    guard locator.isReachable, locator.priority != 255 else { return .unreachable }
+    guard let path = rlocs[locator.address]?.path else { return .noRoute }
+    guard path.isUsable else { return path.state }
+    let best = locators.filter { isUsable($0) }.map(\.priority).min()
+    return locator.priority == best ? path.state : .standby
+  }
+
+  // MARK: - When the kernel's view changes
+
+  /// Asks anew for the way to every RLOC (or those behind `nextHops`). Returns those whose usability changed.
+  func refreshRLOCs(behind nextHops: Set<NextHopKey>? = nil) -> [(address: IPAddress, path: RLOCPath)] {
+    var turned: [(address: IPAddress, path: RLOCPath)] = []
+    for (address, rloc) in rlocs {
+      if let nextHops, !nextHops.contains(where: { $0 == rloc.path.nextHop }) { continue }
+      let path = underlay.path(to: address)
+      guard path != rloc.path else { continue }
+      let wasUsable = rloc.path.isUsable
+      rloc.path = path
+      publisher.replaceTemplate(rloc.template, path.template ?? .nowhere)
+      if let nextHop = path.nextHop, path.state == .resolving { kernel.resolve(nextHop) }
+      guard wasUsable != path.isUsable else { continue }
+      turned.append((address, path))
+      for target in rloc.users { if let set = sets[target] { publisher.replaceSet(set.handle, compile(target)) } }
+    }
+    return turned
+  }
+
+  /// Next hops that packets leave by, with what is behind them.
+  func nextHopsInUse() -> [NextHopKey: [String]] {
+    var users: [NextHopKey: [String]] = [:]
+    for (address, rloc) in rlocs { if let key = rloc.path.nextHop { users[key, default: []].append("\(address)") } }
+    for (prefix, local) in locals { if let key = local.local.nextHop { users[key, default: []].append("\(prefix)") } }
+    return users
+  }
+
+  // MARK: - Local EIDs
+
+  /// Makes the local part of the table exactly `wanted`; a mapping of the same prefix goes before.
+  func setLocals(_ wanted: [EIDPrefix: Local], template: (NextHopKey) -> HeaderTemplate?) throws(StateError) {
+    // Database prefixes first: the others count in their counters.
+    for (eid, local) in wanted.sorted(by: { $0.key < $1.key }) where local.database == eid { try setLocal(eid, local, template) }
+    for (eid, local) in wanted where local.database != eid { try setLocal(eid, local, template) }
+    for eid in locals.keys where wanted[eid] == nil { try removeLocal(eid) }
+  }
+
+  private func setLocal(_ eid: EIDPrefix, _ local: Local, _ template: (NextHopKey) -> HeaderTemplate?) throws(StateError) {
+    let old = locals[eid]
+    if old?.local == local { return }
+    let set = try localSet(local.nextHop, template)
+    let counters: UInt32
+    if local.database == eid {
+      if let old { counters = old.counters } else if let new = counterBlocks.allocate(1) { counters = new } else {
+        throw .full("locator counter", limit: WorkerCounters.maximumLocatorCounters)
+      }
+    } else {
+      counters = locals[local.database]?.counters ?? 0
+    }
+    if mappings[eid] == nil { try publisher.setMapping(eid, set: set, counters: counters) }
+    locals[eid] = CompiledLocal(local: local, counters: counters, set: set)
+    if let old { releaseHost(old.local.nextHop) }
+  }
+
+  private func removeLocal(_ eid: EIDPrefix) throws(StateError) {
+    guard let old = locals[eid] else { return }
+    if mappings[eid] == nil { try publisher.removeMapping(eid) }
+    locals[eid] = nil
+    releaseHost(old.local.nextHop)
+    if old.local.database == eid { retireCounters(old.counters, count: 1) }
+  }
+
+  /// The set of a next hop, or the one that leaves delivery to the kernel.
+  private func localSet(_ nextHop: NextHopKey?, _ template: (NextHopKey) -> HeaderTemplate?) throws(StateError) -> SetHandle {
+    guard let nextHop, let header = template(nextHop) else {
+      if let bareLocalSet { return bareLocalSet }
+      let set = try publisher.addSet(LocatorSet(.local))
+      bareLocalSet = set
+      return set
+    }
+    if let host = hosts[nextHop] {
+      host.users += 1
+      return host.set
+    }
+    let handle = try publisher.addTemplate(header)
+    let set = try publisher.addSet(LocatorSet(.local, [LocatorChoice(ordinal: 0, template: handle, weight: 1)]))
+    let host = Host(template: handle, set: set)
+    host.users = 1
+    hosts[nextHop] = host
+    return set
+  }
+
+  private func releaseHost(_ nextHop: NextHopKey?) {
+    guard let nextHop, let host = hosts[nextHop] else { return }
+    host.users -= 1
+    guard host.users == 0 else { return }
+    hosts[nextHop] = nil
+    publisher.removeSet(host.set)
+    publisher.removeTemplate(host.template)
+  }
+
+  /// New link-layer addresses for the site's hosts.
+  func refreshHosts(template: (NextHopKey) -> HeaderTemplate?) {
+    for (key, host) in hosts { if let header = template(key) { publisher.replaceTemplate(host.template, header) } }
+  }
+}
+
+extension HeaderTemplate {
+  /// For a locator without a way to it. Never used for a packet: its locator is not usable.
+  fileprivate static var nowhere: HeaderTemplate {
+    HeaderTemplate(tunnel: nil, port: 0, sourceMAC: MACAddress(rawValue: 0), destinationMAC: nil, mtu: 0)
+  }
+}
+
+extension MappingTarget {
+  fileprivate var locatorCount: Int {
+    switch self {
+    case .locators(let locators): locators.count
+    case .negative: 0
+    }
+  }
+}
+
+extension NegativeAction {
+  fileprivate var forwarding: ForwardingAction {
+    switch self {
+    case .noAction, .nativeForward: .nativeForward
+    case .sendMapRequest: .sendMapRequest
+    case .drop: .drop
+    case .policyDenied: .policyDenied
+    case .authenticationFailure: .authenticationFailure
+    }
+  }
+}
