@@ -29,8 +29,6 @@ public enum ControlProtocol {
   public static let maximumCollectedMappings = 4_000_000
   /// The most clients at a time.
   public static let maximumClients = 64
-  /// Complete requests of one client that wait for their turn before the router stops reading from it.
-  public static let maximumWaitingLines = 16
   /// Bytes a client may leave unread before it misses events.
   public static let maximumBacklogByteCount = 1 << 20
   /// Mappings in one answer to `list` when the client does not say, and the most it may ask for.

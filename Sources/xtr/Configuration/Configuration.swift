@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the configuration file says, once it has been found to make sense. `ConfigurationReader` makes one of a file; the router
+// runs by it and, on SIGHUP, compares the new one with the one in force.
+
+import ControlAPI
+import Logging
+import Wire
+
+/// A whole, checked configuration. Thread: any.
+struct Configuration: Sendable, Equatable {
+  var router = Router()
+  var encapsulation = Encapsulation()
+  var decapsulation = Decapsulation()
+  /// At least one faces a site and at least one the core; names differ.
+  var interfaces: [Interface] = []
+  /// Instances whose sites live in another kernel routing table than the main one; IDs differ.
+  var instances: [Instance] = []
+  /// Our own EID-prefixes, each once, in the file's order.
+  var database: [EIDPrefix] = []
+  /// Static mappings, each EID-prefix once, none of them a database prefix; never with a time to live.
+  var mappings: [ControlMapping] = []
+
+  struct Router: Sendable, Equatable {
+    var workers = Workers.auto
+    var controlSocket = ControlProtocol.defaultPath
+    /// The group that may use the control socket; nil: root's only.
+    var controlGroup: String?
+    var poll = Poll.adaptive
+    var logLevel = Logger.Level.info
+    /// Frames per port and queue.
+    var framesPerQueue = 3072
+    /// Whether workers are pinned to cores.
+    var pin = true
+  }
+
+  enum Workers: Sendable, Equatable {
+    /// One per queue.
+    case auto
+    /// At least one.
+    case count(Int)
+  }
+
+  enum Poll: String, Sendable, CaseIterable {
+    /// Sleeps when nothing comes.
+    case adaptive
+    /// Never sleeps.
+    case busy
+  }
+
+  struct Encapsulation: Sendable, Equatable {
+    var ecn = ECN.normal
+    var udpChecksum = UDPChecksum.zero
+  }
+
+  /// RFC 6040 section 4.1.
+  enum ECN: String, Sendable, CaseIterable {
+    case normal, compatibility
+  }
+
+  /// The outer UDP checksum over IPv6; over IPv4 it is always zero.
+  enum UDPChecksum: String, Sendable, CaseIterable {
+    case zero, compute
+  }
+
+  struct Decapsulation: Sendable, Equatable {
+    var dscp = DSCP.keepInner
+    var verifyUDPChecksum = false
+  }
+
+  enum DSCP: String, Sendable, CaseIterable {
+    case keepInner = "keep-inner"
+    case copyOuter = "copy-outer"
+  }
+
+  struct Interface: Sendable, Equatable {
+    var name: String
+    var role: Role
+    var attach = Attach.auto
+    var mode = Mode.auto
+    /// Which of the interface's addresses are RLOCs; nil: all global ones. Only on the core side.
+    var rlocs: [IPAddress]?
+    /// nil: the kernel's interrupts drive the queue.
+    var busyPoll: BusyPoll?
+    /// Of untagged traffic on the site side.
+    var instanceID = InstanceID.zero
+    /// Tagged traffic on the site side; IDs differ.
+    var vlans: [VLAN] = []
+  }
+
+  enum Role: String, Sendable, CaseIterable {
+    case site, core, both
+
+    var facesSite: Bool { self != .core }
+    var facesCore: Bool { self != .site }
+  }
+
+  /// How the steering program is attached.
+  enum Attach: String, Sendable, CaseIterable {
+    case auto, native, generic
+  }
+
+  /// How packets pass between the driver and our frames.
+  enum Mode: String, Sendable, CaseIterable {
+    case auto
+    case zeroCopy = "zero-copy"
+    case copy
+  }
+
+  /// SO_PREFER_BUSY_POLL with SO_BUSY_POLL and SO_BUSY_POLL_BUDGET.
+  struct BusyPoll: Sendable, Equatable {
+    var microseconds: Int
+    var budget: Int
+  }
+
+  struct VLAN: Sendable, Equatable {
+    /// 1…4094.
+    var id: UInt16
+    var instanceID: InstanceID
+  }
+
+  struct Instance: Sendable, Equatable {
+    var id: InstanceID
+    /// The kernel routing table in which the instance's inner next hops are looked up.
+    var table: UInt32
+  }
+}
