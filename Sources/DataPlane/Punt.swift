@@ -25,7 +25,8 @@ extension Worker {
     guard let reason = DropReason(rawValue: batch[i].verdict.detail) else { return }
     count(drop: reason)
     guard reason.earnsICMP, !hasNoticed, !puntRing.isHalfFull else { return }
-    hasNoticed = puntRing.push(.notice(reason), port: port, instanceID: batch[i].instanceID, batch[i].forSlowPath)
+    hasNoticed = puntRing.push(
+      .notice(reason), port: port, instanceID: batch[i].instanceID, mtu: batch[i].innerMTU, batch[i].forSlowPath)
     hasPunted = hasPunted || hasNoticed
   }
 
@@ -46,6 +47,14 @@ extension DropReason {
 }
 
 extension Packet {
+  /// The largest inner packet that fits the chosen template's way; 0 when none is chosen (rule M2: S = L − H).
+  var innerMTU: UInt16 {
+    // SAFETY: set by the engine in this batch.
+    guard let template = unsafe template else { return 0 }
+    let fields = unsafe TemplateBlock(base: template).fields
+    return fields.mtu &- UInt16(fields.headerByteCount &- fields.ethernetByteCount)
+  }
+
   /// What the slow path gets: from the IP header on.
   var forSlowPath: PacketBytes { innerByteCount == 0 ? frame.dropFirst(Int(innerOffset)) : inner }
 }

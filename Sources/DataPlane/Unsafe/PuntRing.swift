@@ -6,7 +6,7 @@
 //     head (consumer)        tail (producer)
 //        │                      │
 //     ───┴──────────────────────┴──────▶   slot = number mod slotCount, 4 KiB each:
-//                                          { byteCount u32, instance u32, kind u8, port u8 } 16 bytes, then the packet
+//                                          { byteCount u32, instance u32, kind u8, port u8, mtu u16 } in 16 bytes, then the packet
 //
 // I1  The producer writes slots in [tail, head + slotCount) only, the consumer reads [head, tail) only.
 // I2  tail is stored with release after the slot is written; head after it was read.
@@ -44,6 +44,8 @@ public enum PuntKind: Equatable, Sendable {
     public var kind: PuntKind
     public var port: Int
     public var instanceID: InstanceID
+    /// For notices of packets that were too big: the largest that would have gone through. Else 0.
+    public var mtu: Int
     /// From an IP header on.
     public var packet: PacketBytes
   }
@@ -74,7 +76,7 @@ public enum PuntKind: Equatable, Sendable {
 
   /// Copies a packet into the ring; false when it is full or the packet too long.
   @inline(never)
-  public func push(_ kind: PuntKind, port: Int, instanceID: UInt32, _ packet: PacketBytes) -> Bool {
+  public func push(_ kind: PuntKind, port: Int, instanceID: UInt32, mtu: UInt16 = 0, _ packet: PacketBytes) -> Bool {
     let at = tail.loadRelaxed()
     guard at &- head.load() < Self.slotCount, packet.count <= Self.maximumPacketByteCount else { return false }
     // SAFETY: I1; header and packet fit the slot.
@@ -83,6 +85,7 @@ public enum PuntKind: Equatable, Sendable {
     unsafe slot.storeBytes(of: instanceID, toByteOffset: 4, as: UInt32.self)
     unsafe slot.storeBytes(of: kind.code, toByteOffset: 8, as: UInt8.self)
     unsafe slot.storeBytes(of: UInt8(truncatingIfNeeded: port), toByteOffset: 9, as: UInt8.self)
+    unsafe slot.storeBytes(of: mtu, toByteOffset: 10, as: UInt16.self)
     unsafe (slot + Self.headerByteCount).copyMemory(from: packet.base, byteCount: packet.count)
     tail.store(at &+ 1)
     return true
@@ -105,6 +108,7 @@ public enum PuntKind: Equatable, Sendable {
           Item(
             kind: kind, port: Int(unsafe slot.load(fromByteOffset: 9, as: UInt8.self)),
             instanceID: InstanceID(truncating: unsafe slot.load(fromByteOffset: 4, as: UInt32.self)),
+            mtu: Int(unsafe slot.load(fromByteOffset: 10, as: UInt16.self)),
             packet: unsafe PacketBytes(base: slot + Self.headerByteCount, count: byteCount)))
       }
       at &+= 1

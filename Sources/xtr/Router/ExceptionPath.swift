@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What becomes of punted packets. Packets of the site's hosts go through an exception device (a TUN, one per instance) to the
+// kernel, which forwards them, resolves neighbours and delivers to the host itself; packets that carry our outer header are
+// our own and leave by a raw socket. ICMP errors are made here, because the kernel's own would take the main routing table
+// whatever the instance.
+
+import DataPlane
+import Netlink
+import Wire
+
+/// Thread: slow path.
+final class ExceptionPath {
+  private let root: StateRoot
+  private let kernel: KernelView
+  private let ports: [Port]
+  private let raw: RawSender
+  /// `nil`: every instance without a table of its own.
+  private var devices: [InstanceID?: Device] = [:]
+  /// Rule: ICMP errors are rate-limited (RFC 1812 4.3.2.8, RFC 4443 2.4 f).
+  private var icmpBudget = TokenBucket(perSecond: 1000, burst: 200)
+  private var missesReported: [MissKey: ContinuousClock.Instant] = [:]
+  private(set) var injected: UInt64 = 0
+  private(set) var failed: UInt64 = 0
+
+  // An engine of the slow path's own, for packets that we make ourselves and that have to be encapsulated.
+  private var engine: Engine
+  private var batch = Batch()
+  let counters: WorkerCounters
+
+  /// Tells of a destination without a mapping.
+  var onMiss: (InstanceID, IPAddress, IPAddress?) -> Void = { _, _, _ in }
+
+  private final class Device {
+    var device: ExceptionDevice
+    init(_ device: consuming ExceptionDevice) { self.device = device }
+  }
+
+  private struct MissKey: Hashable {
+    var instance: InstanceID
+    var eid: IPAddress
+  }
+
+  /// Makes the devices: xtr0, and one for each instance with a routing table of its own.
+  init(root: StateRoot, kernel: KernelView, ports: [Port], tables: [InstanceID: UInt32]) throws {
+    guard let counters = WorkerCounters() else { throw RunError.failed("no address space left for counters (ulimit -v)") }
+    self.root = root
+    self.kernel = kernel
+    self.ports = ports
+    self.counters = counters
+    engine = Engine(counters: counters)
+    raw = try RawSender()
+    let mtu = max(1500, ports.map(\.mtu).max() ?? 1500)
+    devices[nil] = Device(try ExceptionDevice(name: "xtr0", mtu: mtu, routingTable: tables[.zero]))
+    for (instance, table) in tables where instance != .zero {
+      devices[instance] = Device(try ExceptionDevice(name: "xtr\(instance)", mtu: mtu, routingTable: table))
+    }
+  }
+
+  /// What an operator has to change, one line each.
+  var warnings: [String] { devices.values.flatMap { $0.device.warnings } }
+
+  /// Readable when the kernel has routed something into a device.
+  var fileDescriptors: [CInt] { devices.values.map { $0.device.fileDescriptor } }
+
+  /// Throws away what the kernel has routed into the devices.
+  func drainIncoming() { for device in devices.values { device.device.drainIncoming() } }
+
+  /// One packet from a worker.
+  func handle(_ item: PuntRing.Item) {
+    switch item.kind {
+    case .punt(.miss): miss(item)
+    case .punt(.nativeForward), .punt(.innerNeighbour): inject(item.packet, item.instanceID)
+    case .punt(.control): inject(item.packet, .zero)
+    case .punt(.timeExceeded): answer(.timeExceeded, item)
+    case .punt(.outerNeighbour): send(item.packet)
+    case .notice(let reason): notice(reason, item)
+    }
+  }
+
+  /// At most once a second for one destination, and for at most 4096 destinations at a time.
+  private func miss(_ item: PuntRing.Item) {
+    guard let (source, destination) = addresses(item.packet) else { return }
+    let now = ContinuousClock.now
+    let key = MissKey(instance: item.instanceID, eid: destination)
+    if let last = missesReported[key], now - last < .seconds(1) { return }
+    if missesReported.count >= 4096 { missesReported = missesReported.filter { now - $0.value < .seconds(1) } }
+    guard missesReported.count < 4096 else { return }
+    missesReported[key] = now
+    onMiss(item.instanceID, destination, source)
+  }
+
+  private func addresses(_ packet: PacketBytes) -> (source: IPAddress, destination: IPAddress)? {
+    if let ip = IPv4View(packet) { return (.v4(IPv4Address(rawValue: ip.source)), .v4(IPv4Address(rawValue: ip.destination))) }
+    if let ip = IPv6View(packet) { return (.v6(ip.source), .v6(ip.destination)) }
+    return nil
+  }
+
+  // MARK: - Ways out
+
+  private func inject(_ packet: PacketBytes, _ instance: InstanceID) {
+    guard let device = devices[instance] ?? devices[nil] else { return }
+    count(packet.withBuffer { device.device.inject($0) } == .accepted)
+  }
+
+  private func send(_ packet: PacketBytes) { count(packet.withBuffer { raw.send($0) } == .sent) }
+
+  private func count(_ succeeded: Bool) { if succeeded { injected += 1 } else { failed += 1 } }
+
+  // MARK: - ICMP
+
+  /// What the source of a dropped packet is told (rules E17, M2).
+  private func notice(_ reason: DropReason, _ item: PuntRing.Item) {
+    switch reason {
+    case .policyDenied, .authenticationFailure: answer(.prohibited, item)
+    case .mappingDrop, .noUsableLocator: answer(.hostUnreachable, item)
+    case .outerTooBig, .deliveryTooBig: if item.mtu > 0, mayNotBeFragmented(item.packet) { answer(.tooBig(mtu: item.mtu), item) }
+    default: break
+    }
+  }
+
+  private func mayNotBeFragmented(_ packet: PacketBytes) -> Bool { IPv4View(packet)?.dontFragment ?? true }
+
+  private func answer(_ kind: ICMPErrorKind, _ item: PuntRing.Item) {
+    guard icmpBudget.take(at: .now), let (source, _) = addresses(item.packet),
+      let own = ownAddress(of: source.family, for: item), let error = icmpError(kind, about: item.packet, from: own)
+    else { return }
+    deliver(error, item.instanceID)
+  }
+
+  /// The address we answer with: of the interface the packet came in on, or of one of the instance's sites.
+  private func ownAddress(of family: AddressFamily, for item: PuntRing.Item) -> IPAddress? {
+    let arrival = ports.filter { $0.number == item.port && $0.configuration.role.facesSite }
+    let others = ports.filter { $0.instance == item.instanceID }
+    return (arrival + others).lazy.compactMap { [kernel] in kernel.globalAddresses($0.index).first { $0.family == family } }.first
+  }
+
+  /// A packet of our own, to a host of the site or through the tunnel, wherever its destination is.
+  private func deliver(_ packet: [UInt8], _ instance: InstanceID) {
+    if !encapsulate(packet, instance) {
+      let buffer = PacketBuffer(packet)
+      inject(buffer.bytes, instance)
+    }
+  }
+
+  /// Runs a packet through the engine as if it came from the site; false when it is not for the tunnel.
+  private func encapsulate(_ packet: [UInt8], _ instance: InstanceID) -> Bool {
+    guard let port = ports.first(where: { $0.instance == instance }), let version = packet.first.map({ $0 >> 4 }) else { return false }
+    let type: EtherType = version == 4 ? .ipv4 : .ipv6
+    let ethernet = EthernetHeader(destination: port.macAddress, source: port.macAddress, etherType: type).array
+    let buffer = PacketBuffer(ethernet + packet, headroom: 128)
+    batch.clear()
+    batch.append(buffer.bytes.dropFirst(128))
+    engine.process(&batch, port: port.number, root: root)
+    let (verdict, frame, _) = batch.outcome(0)
+    if verdict.puntReason == .outerNeighbour {
+      send(frame)
+    } else if verdict.isTransmit, let header = EthernetView(frame) {
+      send(frame.dropFirst(header.payloadOffset))
+    } else {
+      return false
+    }
+    return true
+  }
+}
+
+/// A rate limit that allows bursts.
+struct TokenBucket {
+  private let perSecond: Double
+  private let burst: Double
+  private var tokens: Double
+  private var last: ContinuousClock.Instant
+
+  init(perSecond: Double, burst: Double) {
+    self.perSecond = perSecond
+    self.burst = burst
+    tokens = burst
+    last = .now
+  }
+
+  mutating func take(at now: ContinuousClock.Instant) -> Bool {
+    tokens = min(burst, tokens + (now - last) / .seconds(1) * perSecond)
+    last = now
+    guard tokens >= 1 else { return false }
+    tokens -= 1
+    return true
+  }
+}
