@@ -3,6 +3,7 @@
 // A blocking connection to a router's control socket: a request out, its answer in. `RouterProcess` uses one per question, so that a
 // restarted router is simply the next connection.
 
+import CLinux
 import ControlAPI
 
 #if canImport(Glibc)
