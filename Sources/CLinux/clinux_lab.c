@@ -2,14 +2,11 @@
 #define _GNU_SOURCE
 #include "clinux_lab.h"
 
-#include <sched.h>
 #include <stddef.h>
 #include <sys/mman.h>
 
 _Static_assert(sizeof(struct clinux_message) == sizeof(struct mmsghdr), "clinux_message is mmsghdr");
 _Static_assert(offsetof(struct clinux_message, byte_count) == offsetof(struct mmsghdr, msg_len), "byte_count is msg_len");
-
-int clinux_enter_network_namespace(int fd) { return setns(fd, CLONE_NEWNET); }
 
 int clinux_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The lab itself, checked with plain kernel forwarding: what it builds, and that nothing stays.
+// The lab itself, checked with plain kernel forwarding: what it builds carries what it should and no more.
 
-import Lab
 import Testing
+import Wire
+
+@testable import Lab
 
 #if canImport(Glibc)
   import Glibc
@@ -15,14 +17,62 @@ let isRoot = geteuid() == 0
   @Test func `hosts reach their own router in both instances, and not the other site`() throws {
     let lab = try Lab()
     defer { lab.tearDown() }
-    let clock = ContinuousClock.now
     let sites = try TwoSites(in: lab)
-    print("built in", ContinuousClock.now - clock)
-    for site in [sites.siteA, sites.siteB] {
+    for (site, other) in [(sites.siteA, sites.siteB), (sites.siteB, sites.siteA)] {
       for (index, host) in site.hosts.enumerated() {
-        try host.execute("ping", "-c1", "-W1", site.gateway(.ipv4, instance: index + 1))
-        try host.execute("ping", "-c1", "-W1", site.gateway(.ipv6, instance: index + 1))
+        for family in AddressFamily.allCases {
+          let gateway = try #require(IPAddress(site.gateway(family, instance: index + 1)))
+          #expect(try Ping(to: gateway, count: 1).run(from: host).isComplete)
+          var across = Ping(to: other.host(family), count: 1)
+          across.patience = .milliseconds(200)
+          #expect(try across.run(from: host).received == 0)
+        }
       }
+    }
+  }
+
+  @Test(arguments: AddressFamily.allCases) func `RLOCs reach each other, and every kind of traffic counts what it sent`(family: AddressFamily) throws {
+    let lab = try Lab()
+    defer { lab.tearDown() }
+    let sites = try TwoSites(in: lab)
+    let (from, to, destination) = (sites.siteA.router, sites.siteB.router, sites.siteB.rloc(family))
+    let before = try sites.core.forwardedPackets(family)
+    #expect(try Ping(to: destination).run(from: from).isComplete)
+    let transfer = try TCPTransfer(from: from, to: to, destination: destination, payload: Payload(byteCount: 1 << 20, seed: 1)).run()
+    #expect(transfer.isIntact && transfer.byteCount == 1 << 20)
+    var flow = UDPFlow(from: from, to: to, destination: destination)
+    flow.duration = .milliseconds(200)
+    flow.flows = 3
+    let result = try flow.run()
+    #expect(result.isClean && result.sent > 1500, "\(result)")
+    #expect(try flow.run(packets: 17).received == 17)
+    #expect(try sites.core.forwardedPackets(family) - before > result.sent + 17 + 6)
+  }
+
+  @Test func `UDP to a host that is not there counts everything as lost`() throws {
+    let lab = try Lab()
+    defer { lab.tearDown() }
+    let sites = try TwoSites(in: lab)
+    var flow = UDPFlow(from: sites.siteA.hosts[0], to: sites.siteB.hosts[0], destination: sites.siteB.host(.ipv4))
+    flow.duration = .milliseconds(100)
+    let result = try flow.run()
+    #expect(result.sent > 500 && result.received == 0 && result.lost == result.sent && !result.isClean)
+  }
+
+  @Test func `a frame put on a link by hand arrives as it was, tag and all`() throws {
+    let lab = try Lab()
+    defer { lab.tearDown() }
+    let sites = try TwoSites(in: lab)
+    let there = try PacketSocket(in: sites.siteA.hosts[0], interface: "eth0")
+    let here = try PacketSocket(in: sites.siteA.router, interface: "site1")
+    let address = try sites.siteA.router.macAddress(of: "site1")
+    let own = try sites.siteA.hosts[0].macAddress(of: "eth0")
+    let packet = FrameBuilder.udp(from: sites.siteA.host(.ipv4), 1, to: sites.siteB.host(.ipv4), 7, .init(), Array("tagged".utf8))
+    for vlans: [UInt16] in [[], [30]] {
+      let frame = FrameBuilder.frame(to: address, from: own, vlans: vlans, ip: packet)
+      try there.send(frame)
+      let arrived = try here.receive(atMost: .seconds(1)) { $0.ip?.destinationPort == 7 }
+      #expect(arrived?.bytes == frame && arrived?.vlans == vlans)
     }
   }
 }

@@ -14,9 +14,6 @@ struct clinux_message {
   unsigned int byte_count;
 };
 
-/// setns(2) of the calling thread to the network namespace behind `fd`. 0, or -1 and errno.
-int clinux_enter_network_namespace(int fd);
-
 /// memfd_create(2), close-on-exec. A descriptor, or -1 and errno.
 int clinux_memory_file(const char *name);
 

@@ -91,11 +91,14 @@ public final class RouterProcess: Sendable {
 
   // MARK: Control socket
 
-  /// One request over a connection of its own. An answer that says no is an error.
+  /// One request over a connection of its own: a restarted router is simply the next one. An answer that says no is an error.
   public func ask(_ operation: ControlRequest.Operation) throws(LabError) -> ControlAnswer {
-    let connection = try ControlConnection(path: controlSocket)
-    _ = try connection.ask(.hello(version: ControlProtocol.version, name: "lab"))
-    return try connection.ask(operation)
+    do throws(ControlClientError) {
+      var client = try ControlClient(path: controlSocket, name: "lab", timeoutSeconds: 5)
+      return try client.request(operation)
+    } catch {
+      throw .wrongData("\(name): \(error)")
+    }
   }
 
   public func status() throws(LabError) -> RouterStatus {

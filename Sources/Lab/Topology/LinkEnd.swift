@@ -2,6 +2,7 @@
 //
 // One end of a veth pair: where it is, what it is called, which addresses it has, what its offloads are. `Lab.connect` makes two of them.
 
+import CLinux
 import Wire
 
 public struct LinkEnd: Sendable {

@@ -72,6 +72,15 @@ public struct Namespace: Sendable, Hashable {
     }
   }
 
+  public func macAddress(of interface: String) throws(LabError) -> MACAddress {
+    let text = try attribute("address", of: interface)
+    guard let address = MACAddress(text) else { throw .wrongData("\(interface) has the address \"\(text)\"") }
+    return address
+  }
+
+  /// True when an XDP program, anyone's, is attached to the interface.
+  public func hasXDP(on interface: String) throws(LabError) -> Bool { try ip("-d link show dev \(interface)").contains("prog/xdp") }
+
   /// What one of the files in /sys/class/net/INTERFACE says, by the namespace's own view of /sys.
   public func attribute(_ name: String, of interface: String) throws(LabError) -> String {
     let text = try execute("cat", "/sys/class/net/\(interface)/\(name)")

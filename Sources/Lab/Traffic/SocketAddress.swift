@@ -2,6 +2,7 @@
 //
 // An address and a port as the socket calls want them, and sockets that close themselves.
 
+import CLinux
 import Wire
 
 #if canImport(Glibc)

@@ -2,6 +2,7 @@
 //
 // One TCP connection that carries a payload from host to host; the digest of what arrives is compared with that of what was sent.
 
+import CLinux
 import Wire
 
 #if canImport(Glibc)

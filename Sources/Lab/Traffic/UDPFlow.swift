@@ -22,6 +22,11 @@ public struct UDPFlow: Sendable {
   public var port: UInt16 = 5002
   public var packetsPerSecond = 10_000
   public var duration = Duration.seconds(1)
+  /// Stop after so many, whatever the duration.
+  public var packetLimit = Int.max
+  /// Outgoing TTL or hop limit, and TOS or traffic class; nil: the kernel's.
+  public var timeToLive: Int32?
+  public var trafficClass: Int32?
   /// At least 24.
   public var payloadByteCount = 512
   /// Different source ports, used in turn: what spreads over queues.
@@ -48,6 +53,14 @@ public struct UDPFlow: Sendable {
     public var lost: Int { sent - received }
     public var isClean: Bool { sent > 0 && lost == 0 && duplicated == 0 && reordered == 0 && damaged == 0 }
     public var packetsPerSecond: Double { duration > .zero ? Double(received) / (duration / .seconds(1)) : 0 }
+  }
+
+  /// Exactly `count` packets in a short time, as a run of its own.
+  public func run(packets count: Int) throws -> Result {
+    var flow = self
+    flow.packetLimit = count
+    flow.duration = .seconds(10)
+    return try flow.run()
   }
 
   /// Send for `duration` and wait until everything has arrived or nothing more comes.

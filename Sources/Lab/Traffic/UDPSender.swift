@@ -4,6 +4,7 @@
 
 import CLinux
 import Synchronization
+import Wire
 
 #if canImport(Glibc)
   import Glibc
@@ -25,6 +26,7 @@ struct UDPSender {
     for _ in 0..<max(1, flow.flows) {
       let socket = try Socket(address.domain, SOCK_DGRAM)
       try socket.setOption(SOL_SOCKET, SO_SNDBUF, 4 << 20)
+      try setHeaderFields(of: socket, address.address.family)
       sockets.append(dup(socket.fileDescriptor))
     }
     let batch = UDPBatch(count: Self.burst, byteCount: max(24, flow.payloadByteCount))
@@ -36,8 +38,9 @@ struct UDPSender {
     while !progress.isStopped.load(ordering: .relaxed) {
       try Interruption.check()
       let elapsed = ContinuousClock.now - start
-      if elapsed >= flow.duration { break }
-      let due = Int(elapsed / .seconds(1) * Double(flow.packetsPerSecond)) - sent
+      if elapsed >= flow.duration || sent >= flow.packetLimit { break }
+      // One at the very start: a single packet need not wait for its turn.
+      let due = min(1 + Int(elapsed / .seconds(1) * Double(flow.packetsPerSecond)), flow.packetLimit) - sent
       if due <= 0 {
         Interruption.pause(.microseconds(500))
         continue
@@ -50,6 +53,18 @@ struct UDPSender {
       sent += done
       turn += 1
       progress.sent.store(sent, ordering: .relaxed)
+    }
+  }
+}
+
+extension UDPSender {
+  private func setHeaderFields(of socket: borrowing Socket, _ family: AddressFamily) throws(LabError) {
+    let isIPv4 = family == .ipv4
+    if let ttl = flow.timeToLive {
+      try socket.setOption(Int32(isIPv4 ? IPPROTO_IP : IPPROTO_IPV6), isIPv4 ? IP_TTL : IPV6_UNICAST_HOPS, ttl)
+    }
+    if let trafficClass = flow.trafficClass {
+      try socket.setOption(Int32(isIPv4 ? IPPROTO_IP : IPPROTO_IPV6), isIPv4 ? IP_TOS : IPV6_TCLASS, trafficClass)
     }
   }
 }

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// tshark reads what the routers send: a decoder that nobody here wrote.
+
+import Lab
+import Testing
+import Wire
+
+extension Netns {
+  @Suite(.enabled(if: Capture.isPossible, "needs tcpdump and tshark")) struct DecoderTests {
+    @Test(arguments: AddressFamily.allCases) func `tshark finds nothing wrong in what we send over this RLOC family`(rlocs: AddressFamily) throws {
+      try TestBed.run(.init(rlocFamily: rlocs)) { bed in
+        try bed.warmUp()
+        let capture = try Capture(
+          in: bed.sites.core, interface: "xtrA", filter: "udp port 4341", into: "\(bed.lab.directory)/core.pcap")
+        let payload = try Payload(byteCount: 1 << 16, seed: 3)
+        for family in AddressFamily.allCases {
+          for instance in [1, 2] {
+            #expect(try bed.ping(family, instance: instance).isComplete)
+            #expect(try bed.flow(family, instance: instance).run(packets: 20).isClean)
+          }
+          let transfer = try TCPTransfer(from: bed.hostA1, to: bed.hostB1, destination: bed.sites.siteB.host(family), payload: payload).run()
+          #expect(transfer.isIntact)
+        }
+        try capture.stop()
+        try Self.judge(capture)
+      }
+    }
+
+    private static func judge(_ capture: Capture) throws {
+      let rows = try capture.fields(["frame.protocols", "lisp-data.iid", "_ws.expert.message"])
+      #expect(rows.count > 100)
+      #expect(rows.allSatisfy { $0[0].contains("lisp-data") })
+      #expect(Set(rows.map { $0[1] }) == ["1", "2"])
+      #expect(rows.filter { !$0[2].isEmpty && !isFromTCP($0[2]) }.map { $0[2] } == [])
+
+      // "Good" is 1. Outer UDP checksums are 0 and not verified (RFC 9300 section 5.3): only the inner one has a status 1.
+      let checksums = try capture.fields(["ip.checksum.status", "udp.checksum.status", "udp.checksum", "tcp.checksum.status"])
+      for row in checksums {
+        #expect(row[0].split(separator: ",").allSatisfy { $0 == "1" }, "IPv4 header checksum: \(row)")
+        #expect(row[3].isEmpty || row[3] == "1", "TCP checksum: \(row)")
+        let statuses = row[1].split(separator: ",")
+        #expect(row[2].hasPrefix("0x0000"), "outer UDP checksum: \(row)")
+        #expect(statuses.dropFirst().allSatisfy { $0 == "1" }, "inner UDP checksum: \(row)")
+      }
+      #expect(checksums.contains { $0[1].split(separator: ",").count == 2 } && checksums.contains { !$0[3].isEmpty })
+    }
+
+    /// tshark's remarks on a TCP stream's life (SYN, FIN, window) are about the hosts, not about what we wrote.
+    private static func isFromTCP(_ message: String) -> Bool {
+      message.split(separator: ",").allSatisfy { $0.contains("Connection ") || $0.contains("TCP ") || $0.contains("window") || $0.contains("ACK") }
+    }
+  }
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Tagged frames from a site: the tag chooses the instance. There need not be a VLAN device: frames are made by hand.
+
+import Lab
+import Testing
+import Wire
+
+extension Netns {
+  @Suite struct VLANTests {
+    @Test(arguments: AddressFamily.allCases) func `a tagged site frame belongs to the instance of its tag`(family: AddressFamily) throws {
+      let options = TestBed.Options(configure: { configuration, site in
+        guard site.letter == "A" else { return }
+        configuration.interfaces[1].lines = ["", "[[interface.vlan]]", "id = 30", "instance-id = 2"]
+      })
+      try TestBed.run(options) { bed in
+        try bed.warmUp()
+        let site = try PacketSocket(in: bed.hostA1, interface: "eth0")
+        let taps = try [bed.hostB1, bed.hostB2].map { try PacketSocket(in: $0, interface: "eth0") }
+        let router = try bed.sites.siteA.router.macAddress(of: "site1")
+        let own = try bed.hostA1.macAddress(of: "eth0")
+        let core = try bed.tapFromA()
+        let packet = bed.packetAToB(family)
+
+        try site.send(FrameBuilder.frame(to: router, from: own, vlans: [30], ip: packet))
+        let onCore = try core.receive(atMost: .seconds(1)) { $0.lisp?.inner.destinationPort == 7 }
+        #expect(onCore?.lisp?.instance == 2 && onCore?.vlans == [])
+        #expect(try taps[1].receive(atMost: .seconds(1)) { $0.ip?.destinationPort == 7 } != nil)
+        #expect(try taps[0].receive(atMost: .milliseconds(100)) { $0.ip?.destinationPort == 7 } == nil)
+
+        try site.send(FrameBuilder.frame(to: router, from: own, ip: packet))
+        #expect(try core.receive(atMost: .seconds(1)) { $0.lisp?.inner.destinationPort == 7 }?.lisp?.instance == 1)
+        #expect(try taps[0].receive(atMost: .seconds(1)) { $0.ip?.destinationPort == 7 } != nil)
+
+        // A tag that no instance has is not ours to carry.
+        let before = try bed.a.quietStatus().totals.encapsulated
+        try site.send(FrameBuilder.frame(to: router, from: own, vlans: [31], ip: packet))
+        #expect(try core.receive(atMost: .milliseconds(300)) { $0.lisp?.inner.destinationPort == 7 } == nil)
+        #expect(try bed.a.quietStatus().totals.encapsulated == before)
+      }
+    }
+  }
+}
