@@ -32,16 +32,6 @@ public enum NegativeAction: String, Sendable, CaseIterable {
   case authenticationFailure = "authentication-failure"
 }
 
-/// Where a mapping sends packets.
-public enum MappingTarget: Hashable, Sendable {
-  /// In canonical order, which counters and locator-status-bits follow: by address, IPv4 first.
-  case locators([Locator])
-  case negative(NegativeAction)
-
-  /// Sorts the locators.
-  public init(locators: [Locator]) { self = .locators(locators.sorted { $0.address < $1.address }) }
-}
-
 /// Who gave a mapping.
 public struct MappingSource: Hashable, Sendable {
   /// The way it came in, "configuration" or "control" and later others.
@@ -60,7 +50,7 @@ public struct MappingSource: Hashable, Sendable {
 /// One entry of the map-cache.
 public struct Mapping: Equatable, Sendable {
   public var eid: EIDPrefix
-  public var target: MappingTarget
+  public var target: Target
   public var source: MappingSource
   /// Minutes it was given at the time of its arrival; nil: it does not expire.
   public var ttlMinutes: UInt32?
@@ -68,12 +58,24 @@ public struct Mapping: Equatable, Sendable {
   public var deadline: ContinuousClock.Instant?
 
   public init(
-    eid: EIDPrefix, target: MappingTarget, source: MappingSource, ttlMinutes: UInt32? = nil, now: ContinuousClock.Instant
+    eid: EIDPrefix, target: Target, source: MappingSource, ttlMinutes: UInt32? = nil, now: ContinuousClock.Instant
   ) {
     self.eid = eid
     self.target = target
     self.source = source
     self.ttlMinutes = ttlMinutes
     deadline = ttlMinutes.map { now + .seconds(60 * Int64($0)) }
+  }
+}
+
+extension Mapping {
+  /// Where a mapping sends packets.
+  public enum Target: Hashable, Sendable {
+    /// In canonical order, which counters and locator-status-bits follow: by address, IPv4 first.
+    case locators([Locator])
+    case negative(NegativeAction)
+
+    /// Sorts the locators.
+    public init(_ locators: [Locator]) { self = .locators(locators.sorted { $0.address < $1.address }) }
   }
 }

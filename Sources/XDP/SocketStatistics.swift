@@ -18,4 +18,7 @@ public struct SocketStatistics: Equatable, Sendable {
   public var transmitRingEmpty: UInt64 = 0
 
   public init() {}
+
+  /// Of a socket that another thread owns. Thread: any, while the socket is open.
+  public static func read(fileDescriptor: CInt) -> SocketStatistics { readStatistics(fileDescriptor) }
 }

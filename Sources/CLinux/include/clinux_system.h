@@ -3,6 +3,7 @@
 // Threads and network namespaces: GNU extensions, which Swift's Glibc module does not show.
 #pragma once
 
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 
 /// Run the calling thread on processor `cpu` only. 0 or an errno value.

@@ -2,6 +2,7 @@
 //
 // Takes the interfaces and starts the workers; at the end stops them and gives everything back, in the opposite order.
 
+import CLinux
 import DataPlane
 import Glibc
 import Logging
@@ -28,11 +29,11 @@ final class DataPlaneSetup {
   /// Takes every interface of the configuration and starts the workers. Nothing is lifted until the ports have rules.
   init(_ configuration: Configuration, log: Logger) throws {
     guard configuration.interfaces.count <= 16 else {
-      throw RunError.failed("\(configuration.interfaces.count) interfaces are configured, 16 is the limit")
+      throw CommandFailure.failed("\(configuration.interfaces.count) interfaces are configured, 16 is the limit")
     }
     publisher = try ForwardingPublisher()
-    puntDescriptor = eventFD()
-    guard puntDescriptor >= 0 else { throw RunError.failed("no file descriptor left: raise the limit (ulimit -n)") }
+    puntDescriptor = eventfd(0, CInt(EFD_NONBLOCK) | CInt(EFD_CLOEXEC))
+    guard puntDescriptor >= 0 else { throw CommandFailure.failed("no file descriptor left: raise the limit (ulimit -n)") }
     let interfaces = try configuration.interfaces.map { try Interface.named($0.name) }
     let workerCount = try Self.workerCount(configuration.router.workers, interfaces)
     var ports: [Port] = []
@@ -61,7 +62,7 @@ final class DataPlaneSetup {
     case .count(let count):
       guard count <= queues else {
         let poorest = interfaces.min { $0.queueCount < $1.queueCount }?.name ?? ""
-        throw RunError.failed(
+        throw CommandFailure.failed(
           "router.workers is \(count) but \(poorest) has \(queues) queues: set workers to \(queues) or give it more queues"
             + " (ethtool -L \(poorest) combined \(count))")
       }
@@ -91,7 +92,7 @@ final class DataPlaneSetup {
   ) throws {
     guard let counters = WorkerCounters(), let puntRing = PuntRing(), let reader = publisher.quiescentState.register(),
       let control = WorkerControl(puntDescriptor: puntDescriptor)
-    else { throw RunError.failed("no address space or file descriptors left for worker \(number) (ulimit -v, ulimit -n)") }
+    else { throw CommandFailure.failed("no address space or file descriptors left for worker \(number) (ulimit -v, ulimit -n)") }
     var list = QueueList()
     for (port, queue) in queues {
       let wanted = configuration.interfaces[port]
@@ -110,7 +111,7 @@ final class DataPlaneSetup {
       counters: counters, puntRing: puntRing, control: control, policy: configuration.router.poll == .busy ? .busy : .adaptive)
     let core = configuration.router.pin ? number % max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) : nil
     guard let thread = WorkerThread(worker, name: "xtr-worker-\(number)", core: core) else {
-      throw RunError.failed("no thread left for worker \(number) (ulimit -u)")
+      throw CommandFailure.failed("no thread left for worker \(number) (ulimit -u)")
     }
     workers.append(RunningWorker(thread: thread, counters: counters, puntRing: puntRing, queue: number))
   }
@@ -128,6 +129,3 @@ final class DataPlaneSetup {
 enum ForwardingLimits {
   static let workers = 32
 }
-
-/// A non-blocking event counter.
-private func eventFD() -> CInt { clinuxEventFD() }

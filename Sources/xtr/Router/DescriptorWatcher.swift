@@ -3,6 +3,7 @@
 // Turns the readiness of kernel descriptors (netlink, TUN, the workers' punt counter) into calls on the slow path's event
 // loop, which itself knows sockets only. One thread that sleeps in epoll.
 
+import CLinux
 import Glibc
 import NIOCore
 
@@ -20,13 +21,13 @@ final class DescriptorWatcher: @unchecked Sendable {
     self.handlers = handlers
     self.eventLoop = eventLoop
     epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
-    stopDescriptor = clinuxEventFD()
+    stopDescriptor = eventfd(0, CInt(EFD_NONBLOCK) | CInt(EFD_CLOEXEC))
     guard epoll >= 0, stopDescriptor >= 0, arm(stopDescriptor, EPOLL_CTL_ADD) else { return nil }
     for descriptor in handlers.keys { guard arm(descriptor, EPOLL_CTL_ADD) else { return nil } }
     let context = Unmanaged.passRetained(self)
     let code = pthread_create(&thread, nil, { context in
       guard let context else { return nil }
-      pthread_setname_np(pthread_self(), "xtr-watch")
+      _ = clinux_name_thread("xtr-watch")
       Unmanaged<DescriptorWatcher>.fromOpaque(context).takeRetainedValue().watch()
       return nil
     }, context.toOpaque())

@@ -43,7 +43,7 @@ final class ExceptionPath {
 
   /// Makes the devices: xtr0, and one for each instance with a routing table of its own.
   init(root: StateRoot, kernel: KernelView, ports: [Port], tables: [InstanceID: UInt32]) throws {
-    guard let counters = WorkerCounters() else { throw RunError.failed("no address space left for counters (ulimit -v)") }
+    guard let counters = WorkerCounters() else { throw CommandFailure.failed("no address space left for counters (ulimit -v)") }
     self.root = root
     self.kernel = kernel
     self.ports = ports

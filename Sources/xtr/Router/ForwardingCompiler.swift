@@ -16,7 +16,7 @@ final class ForwardingCompiler {
   private let workers: () -> [WorkerCounters]
   private var counterBlocks = CounterBlocks()
   private var rlocs: [IPAddress: RLOC] = [:]
-  private var sets: [MappingTarget: CompiledSet] = [:]
+  private var sets: [Mapping.Target: CompiledSet] = [:]
   private var mappings: [EIDPrefix: CompiledMapping] = [:]
   private var locals: [EIDPrefix: CompiledLocal] = [:]
   private var hosts: [NextHopKey: Host] = [:]
@@ -27,7 +27,7 @@ final class ForwardingCompiler {
     let template: TemplateHandle
     var path: RLOCPath
     /// The sets that name it.
-    var users: Set<MappingTarget> = []
+    var users: Set<Mapping.Target> = []
 
     init(template: TemplateHandle, path: RLOCPath) {
       self.template = template
@@ -42,7 +42,7 @@ final class ForwardingCompiler {
   }
 
   private struct CompiledMapping {
-    var target: MappingTarget
+    var target: Mapping.Target
     var counters: UInt32
     var counterCount: Int
   }
@@ -83,7 +83,7 @@ final class ForwardingCompiler {
   // MARK: - Mappings
 
   /// Adds or replaces a mapping. Visible after the publisher's next publication.
-  func set(_ eid: EIDPrefix, _ target: MappingTarget) throws(StateError) {
+  func set(_ eid: EIDPrefix, _ target: Mapping.Target) throws(StateError) {
     if mappings[eid]?.target == target { return }
     let set = try acquire(target)
     let count = target.locatorCount
@@ -140,7 +140,7 @@ final class ForwardingCompiler {
 
   // MARK: - Sets and RLOCs
 
-  private func acquire(_ target: MappingTarget) throws(StateError) -> CompiledSet {
+  private func acquire(_ target: Mapping.Target) throws(StateError) -> CompiledSet {
     if let set = sets[target] {
       set.users += 1
       return set
@@ -154,7 +154,7 @@ final class ForwardingCompiler {
     return set
   }
 
-  private func release(_ target: MappingTarget) {
+  private func release(_ target: Mapping.Target) {
     guard let set = sets[target] else { return }
     set.users -= 1
     guard set.users == 0 else { return }
@@ -164,7 +164,7 @@ final class ForwardingCompiler {
     for locator in locators { release(locator.address, for: target) }
   }
 
-  private func acquire(_ address: IPAddress, for target: MappingTarget) throws(StateError) {
+  private func acquire(_ address: IPAddress, for target: Mapping.Target) throws(StateError) {
     if let rloc = rlocs[address] {
       rloc.users.insert(target)
       return
@@ -176,7 +176,7 @@ final class ForwardingCompiler {
     if let nextHop = path.nextHop, path.state == .resolving { kernel.resolve(nextHop) }
   }
 
-  private func release(_ address: IPAddress, for target: MappingTarget) {
+  private func release(_ address: IPAddress, for target: Mapping.Target) {
     guard let rloc = rlocs[address] else { return }
     rloc.users.remove(target)
     guard rloc.users.isEmpty else { return }
@@ -185,7 +185,7 @@ final class ForwardingCompiler {
   }
 
   /// The action, and among the locators those of the best priority that has a usable one (rule E14).
-  private func compile(_ target: MappingTarget) -> LocatorSet {
+  private func compile(_ target: Mapping.Target) -> LocatorSet {
     switch target {
     case .negative(let action): return LocatorSet(action.forwarding)
     case .locators(let locators):
@@ -319,7 +319,7 @@ extension HeaderTemplate {
   }
 }
 
-extension MappingTarget {
+extension Mapping.Target {
   fileprivate var locatorCount: Int {
     switch self {
     case .locators(let locators): locators.count

@@ -53,7 +53,7 @@ final class Port {
     changedOffloads = offloads.changed
     attachMode = steering.attachMode
     self.offloads = offloads
-    self.steering = steering
+    self.steering = consume steering
   }
 
   var name: String { configuration.name }

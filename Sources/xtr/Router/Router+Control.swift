@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The router's answers to the control socket (contract 1).
+
+import ControlAPI
+import DataPlane
+import MapCache
+import Wire
+
+extension Router: ControlService {
+  func answer(_ request: ControlRequest, from client: ClientID) async -> ControlAnswer {
+    guard state != .starting else { return .failure(ControlFailure(.unavailable, "the router is starting: try again in a moment")) }
+    let source = MappingSource(origin: MappingOrigin.control.rawValue, owner: client.owner)
+    switch request.operation {
+    case .hello, .watch: return .done
+    case .add(let mappings): return changed { try self.add(mappings, source) }
+    case .delete(let prefixes): return changed { try self.delete(prefixes) }
+    case .replace(let scope, let mappings, _): return changed { try self.replace(scope, mappings, source) }
+    case .get(let eid, let exact): return get(eid, exact: exact)
+    case .list(let instance, let after, let limit):
+      let page = mapCache.page(after: after, limit: limit, in: instance)
+      return .mappings(page.mappings.map(entry), next: page.next)
+    case .stats: return .stats(totals())
+    case .status: return .status(status())
+    case .drops: return .drops(drops())
+    case .database:
+      return .database(site.database.map { eid in
+        DatabaseEntry(instanceID: eid.instanceID.rawValue, eidPrefix: "\(eid.prefix)", table: site.tables[eid.instanceID])
+      })
+    case .interfaces: return .interfaces(interfaces())
+    case .neighbours: return .neighbours(neighbours())
+    case .reload: return reloadAnswer()
+    case .drain:
+      requestEnd()
+      return .done
+    }
+  }
+
+  private func changed(_ body: () throws -> Int) -> ControlAnswer {
+    do {
+      return .changed(try body())
+    } catch let failure as ControlFailure {
+      return .failure(failure)
+    } catch {
+      return .failure(ControlFailure(.failed, "\(error)"))
+    }
+  }
+
+  private func add(_ mappings: [ControlMapping], _ source: MappingSource) throws -> Int {
+    try refuseDatabase(mappings)
+    try setMappings(mappings, source: source)
+    publishMappings(removed: [], set: mappings, owner: source.owner)
+    return mappings.count
+  }
+
+  private func delete(_ prefixes: [EIDPrefix]) throws -> Int {
+    var removed: [Mapping] = []
+    for eid in prefixes {
+      guard let mapping = mapCache[eid] else { throw ControlFailure(.notFound, "\(eid) is not in the map-cache: `xtr map list` shows what is") }
+      removed.append(mapping)
+    }
+    try change(remove: prefixes, set: [])
+    publishMappings(removed: removed, set: [], owner: "")
+    return prefixes.count
+  }
+
+  private func replace(_ scope: ReplaceScope, _ mappings: [ControlMapping], _ source: MappingSource) throws -> Int {
+    try refuseDatabase(mappings)
+    let kept = Set(mappings.map(\.eid))
+    let gone = mapCache.prefixes { mapping in
+      guard !kept.contains(mapping.eid) else { return false }
+      switch scope {
+      case .owner(let owner): return mapping.source.owner == owner ?? source.owner
+      case .instance(let instance): return mapping.eid.instanceID == instance && mapping.source != .configuration
+      }
+    }
+    let removed = gone.compactMap { mapCache[$0] }
+    try change(remove: gone, set: mappings.map { Mapping($0, source: source) })
+    publishMappings(removed: removed, set: mappings, owner: source.owner)
+    return gone.count + mappings.count
+  }
+
+  /// A mapping for one of our own EID-prefixes would send the site's traffic away.
+  private func refuseDatabase(_ mappings: [ControlMapping]) throws(ControlFailure) {
+    let own = Set(site.database)
+    if let mapping = mappings.first(where: { own.contains($0.eid) }) {
+      throw ControlFailure(.refused, "\(mapping.eid) is one of our own EID-prefixes ([[database]])")
+    }
+  }
+
+  private func get(_ eid: EIDPrefix, exact: Bool) -> ControlAnswer {
+    guard let mapping = exact ? mapCache[eid] : mapCache.longestMatch(eid) else {
+      return .failure(ControlFailure(.notFound, exact ? "\(eid) is not in the map-cache" : "no mapping covers \(eid)"))
+    }
+    return .mapping(entry(mapping))
+  }
+
+  private func reloadAnswer() -> ControlAnswer {
+    do {
+      let needsRestart = try reload()
+      for what in needsRestart { log.warning("\(file): \(what) takes effect at the next start") }
+      log.notice("\(file): applied")
+      return .done
+    } catch let errors as ConfigurationErrors {
+      return .failure(ControlFailure(.invalid, "\(errors)"))
+    } catch {
+      return .failure(ControlFailure(.failed, "\(error)"))
+    }
+  }
+}

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The running router: everything of the slow path, on one event loop. It owns the data plane, the map-cache, the view of the
+// kernel and the exception path, and brings changes from any of them into the forwarding state. RunRouter starts and ends it;
+// Router+Control answers the control socket, Router+Status makes what `show` prints.
+
+import CLinux
+import ControlAPI
+import DataPlane
+import Logging
+import MapCache
+import Netlink
+import NIOCore
+import NIOPosix
+import Wire
+
+/// Thread: the event loop given to init, which is its executor.
+actor Router {
+  nonisolated let eventLoop: any EventLoop
+  nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+  private nonisolated let executor: any NIOSerialEventLoopExecutor
+
+  let log: Logger
+  let file: String
+  var configuration: Configuration
+  var state = RouterState.starting
+  let startedAt = ContinuousClock.now
+
+  let dataPlane: DataPlaneSetup
+  let kernel: KernelView
+  let underlay: Underlay
+  let compiler: ForwardingCompiler
+  let site: Site
+  let exceptions: ExceptionPath
+  var mapCache = MapCache()
+  var server: ControlServer?
+  var meter = BusyMeter()
+  private let signals: SignalCounter
+  private var watcher: DescriptorWatcher?
+  private var ticks: RepeatedTask?
+  private var tickCount = 0
+  /// Finished when somebody wants the router to end.
+  nonisolated let ended: AsyncStream<Void>
+  private nonisolated let endedContinuation: AsyncStream<Void>.Continuation
+
+  /// Takes the interfaces, reads the kernel, starts the workers. Nothing is forwarded before `start`.
+  init(
+    _ configuration: Configuration, file: String, signals: SignalCounter, eventLoop: any EventLoop & NIOSerialEventLoopExecutor,
+    log: Logger
+  ) throws {
+    self.signals = signals
+    self.eventLoop = eventLoop
+    executor = eventLoop
+    self.log = log
+    self.file = file
+    self.configuration = configuration
+    (ended, endedContinuation) = AsyncStream.makeStream()
+    dataPlane = try DataPlaneSetup(configuration, log: log)
+    let ports = dataPlane.ports
+    let tables = Self.tables(configuration)
+    do {
+      kernel = try KernelView(following: Set(ports.filter { $0.configuration.role.facesSite }.map(\.index)))
+      underlay = Underlay(kernel: kernel, ports: ports)
+      exceptions = try ExceptionPath(root: dataPlane.publisher.root, kernel: kernel, ports: ports, tables: tables)
+    } catch {
+      dataPlane.stop()
+      throw error
+    }
+    let workers = { [dataPlane, exceptions] in dataPlane.workers.map(\.counters) + [exceptions.counters] }
+    compiler = ForwardingCompiler(publisher: dataPlane.publisher, underlay: underlay, kernel: kernel, workers: workers)
+    site = Site(kernel: kernel, ports: ports, compiler: compiler)
+    site.tables = tables
+  }
+
+  static func tables(_ configuration: Configuration) -> [InstanceID: UInt32] {
+    Dictionary(configuration.instances.map { ($0.id, $0.table) }) { $1 }
+  }
+
+  /// Compiles everything, lets traffic in, listens for events.
+  func start() throws {
+    for warning in exceptions.warnings { log.warning("\(warning)") }
+    exceptions.onMiss = { [self] instance, eid, source in
+      assumeIsolated { $0.server?.publish(.miss(instanceID: instance, eid: eid, source: source)) }
+    }
+    for port in dataPlane.ports { dataPlane.publisher.setPort(port.number, port.state) }
+    dataPlane.publisher.setSettings(configuration.engineSettings)
+    try refreshAddresses()
+    site.database = configuration.database
+    try site.refresh(hiddenBy: mapCache)
+    try setMappings(configuration.mappings, source: .configuration)
+    dataPlane.publisher.publish()
+    try applyRules()
+    try watch()
+    state = .forwarding
+    log.notice("forwarding: \(mapCache.count) mappings, \(configuration.database.count) local EID-prefixes, \(dataPlane.workers.count) workers")
+  }
+
+  /// Takes the control server after it listens.
+  func attach(_ server: ControlServer) { self.server = server }
+
+  /// Ends `ended`: whoever runs the router then calls `stop`.
+  func requestEnd() { endedContinuation.finish() }
+
+  /// Detaches, drains, restores. The control server is closed by then.
+  func stop() {
+    state = .draining
+    ticks?.cancel()
+    watcher?.stop()
+    dataPlane.stop()
+    log.notice("stopped: detached, drained, interfaces restored")
+  }
+
+  // MARK: - Events
+
+  private func watch() throws {
+    var handlers: [CInt: @Sendable () -> Void] = [
+      kernel.fileDescriptor: { [self] in assumeIsolated { $0.kernelChanged() } },
+      dataPlane.puntDescriptor: { [self] in assumeIsolated { $0.takePunts() } },
+      signals.descriptor: { [self] in assumeIsolated { $0.takeSignals() } },
+    ]
+    for descriptor in exceptions.fileDescriptors {
+      handlers[descriptor] = { [self] in assumeIsolated { $0.exceptions.drainIncoming() } }
+    }
+    guard let watcher = DescriptorWatcher(handlers, eventLoop: eventLoop) else {
+      throw CommandFailure.failed("no file descriptor or thread left: raise the limits (ulimit -n, ulimit -u)")
+    }
+    self.watcher = watcher
+    ticks = eventLoop.scheduleRepeatedTask(initialDelay: .milliseconds(100), delay: .milliseconds(100)) { [self] _ in
+      assumeIsolated { $0.tick() }
+    }
+  }
+
+  /// Packets that the workers could not finish. Bounded, so that a storm of them cannot keep the event loop from the rest.
+  private func takePunts() {
+    var value: eventfd_t = 0
+    _ = eventfd_read(dataPlane.puntDescriptor, &value)
+    var more = false
+    for worker in dataPlane.workers {
+      if worker.puntRing.pop(limit: 256, { exceptions.handle($0) }) == 256 { more = true }
+    }
+    if more { _ = eventfd_write(dataPlane.puntDescriptor, 1) }
+  }
+
+  /// Ten times a second: what waits for workers; once a second: expiry and busy share; every five: neighbours in use.
+  private func tick() {
+    tickCount += 1
+    if dataPlane.publisher.isWaiting { dataPlane.publisher.reclaim() }
+    guard tickCount % 10 == 0 else { return }
+    meter.update(dataPlane.workers.map(\.counters))
+    expireMappings()
+    if tickCount % 50 == 0 { verifyNeighbours() }
+  }
+
+  /// The fast path does not tell the kernel that a neighbour answers. So the kernel is asked to verify those in use before it
+  /// forgets them: a neighbour that moved or died is then noticed.
+  private func verifyNeighbours() {
+    for key in compiler.nextHopsInUse().keys {
+      switch kernel.neighbours[key]?.state {
+      case .stale, .failed, nil: kernel.resolve(key)
+      default: break
+      }
+    }
+  }
+
+  /// SIGTERM and SIGINT end the router, SIGHUP makes it read its file again.
+  private func takeSignals() {
+    for signal in signals.take() {
+      if signal != SIGHUP {
+        requestEnd()
+      } else {
+        do {
+          for what in try reload() { log.warning("\(file): \(what) takes effect at the next start") }
+          log.notice("\(file): applied")
+        } catch {
+          log.error("\(file) is not applied, the router goes on as it was: \(error)")
+        }
+      }
+    }
+  }
+
+  // MARK: - The kernel
+
+  private func kernelChanged() {
+    do {
+      repeat {
+        let changes = try kernel.update()
+        if !changes.isEmpty { try take(changes) }
+      } while kernel.hasMore
+    } catch {
+      log.error("following the kernel: \(error)")
+    }
+  }
+
+  private func take(_ changes: KernelChanges) throws {
+    if !changes.links.isEmpty || changes.resynchronised { takeLinks() }
+    let addresses = changes.addresses || changes.resynchronised || !changes.links.isEmpty
+    if addresses { try refreshAddresses() }
+    let all = addresses || changes.routes
+    report(compiler.refreshRLOCs(behind: all ? nil : changes.neighbours))
+    if all || changes.siteRoutes || changes.neighbours.contains(where: { site.sitePort($0.interfaceIndex) != nil }) {
+      compiler.refreshHosts(template: site.template)
+      try site.refresh(hiddenBy: mapCache)
+    }
+    dataPlane.publisher.publish()
+    if addresses { try applyRules() }
+    tellNeighbours(changes.neighbours)
+  }
+
+  /// MAC address, MTU and state of our ports.
+  private func takeLinks() {
+    for port in dataPlane.ports {
+      guard let link = kernel.links[port.index] else {
+        if port.isUp { log.error("\(port.name) is gone: its packets are dropped until the router is restarted with it") }
+        port.isUp = false
+        continue
+      }
+      let isUp = link.isUp && link.isLowerUp
+      if isUp != port.isUp { log.notice("\(port.name) is \(isUp ? "up" : "down")") }
+      port.isUp = isUp
+      port.mtu = link.mtu
+      port.macAddress = link.macAddress ?? port.macAddress
+    }
+  }
+
+  private func refreshAddresses() throws {
+    underlay.refreshOwnRLOCs()
+    try dataPlane.publisher.setOwnRLOCs(Array(Set(underlay.ownRLOCs)))
+  }
+
+  /// Brings the steering programs to what is ours now.
+  func applyRules() throws {
+    let rlocs = Set(underlay.ownRLOCs)
+    for port in dataPlane.ports where kernel.links[port.index] != nil {
+      try port.apply(port.rules(database: site.database, rlocs: rlocs, ownAddresses: kernel.allAddresses))
+    }
+  }
+
+  private func report(_ turned: [(address: IPAddress, path: RLOCPath)]) {
+    for (address, path) in turned {
+      log.notice("RLOC \(address) is \(path.isUsable ? "usable" : "unusable: \(path.state.rawValue)")")
+      server?.publish(path.isUsable ? .reach(address) : .badreach(address, reason: path.state.rawValue))
+    }
+  }
+
+  private func tellNeighbours(_ keys: Set<NextHopKey>) {
+    guard let server, server.watchedKinds.contains(.neighbour) else { return }
+    let users = compiler.nextHopsInUse()
+    for key in keys { if let usedBy = users[key] { server.publish(.neighbour(neighbourStatus(key, usedBy: usedBy))) } }
+  }
+}
+
+extension Configuration {
+  var engineSettings: EngineSettings {
+    var settings = EngineSettings()
+    settings.copiesECN = encapsulation.ecn == .normal
+    settings.computesUDPChecksum = encapsulation.udpChecksum == .compute
+    settings.verifiesUDPChecksum = decapsulation.verifyUDPChecksum
+    settings.copiesDSCP = decapsulation.dscp == .copyOuter
+    return settings
+  }
+}
