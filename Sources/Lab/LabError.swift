@@ -2,9 +2,7 @@
 //
 // Why something in the lab did not work. Thrown by everything in this module; `xtr demo` prints the description.
 
-#if canImport(Glibc)
-  import Glibc
-#endif
+import Glibc
 
 public enum LabError: Error, CustomStringConvertible {
   /// No privilege, or a tool or kernel feature is missing: exit code 77, with the cure.

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import Testing
 
 @testable import Lab
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 @Suite struct ChildProcessTests {
   @Test func `output of any size is kept, both streams apart`() throws {
@@ -17,7 +14,9 @@ import Testing
   }
 
   @Test func `another status than 0 is an error with what was said`() {
-    #expect { try ChildProcess.run(["sh", "-c", "echo broken >&2; exit 3"]) } throws: { "\($0)".contains("status 3") && "\($0)".contains("broken") }
+    #expect { try ChildProcess.run(["sh", "-c", "echo broken >&2; exit 3"]) } throws: {
+      "\($0)".contains("status 3") && "\($0)".contains("broken")
+    }
   }
 
   @Test func `a program that is not there is an error`() {

@@ -36,7 +36,8 @@ import Wire
 
   @Test func `no truncation of a frame makes the decoder read past it`() throws {
     let (a, b) = (try #require(Self.a4), try #require(Self.b4))
-    let packet = FrameBuilder.udp(from: a, 1, to: b, 4341, .init(), FrameBuilder.lisp(instance: 1) + FrameBuilder.udp(from: a, 1, to: b, 2, .init(), []))
+    let packet = FrameBuilder.udp(
+      from: a, 1, to: b, 4341, .init(), FrameBuilder.lisp(instance: 1) + FrameBuilder.udp(from: a, 1, to: b, 2, .init(), []))
     let frame = FrameBuilder.frame(to: MACAddress(rawValue: 1), from: MACAddress(rawValue: 2), vlans: [1], ip: packet)
     for count in 0..<frame.count { #expect(DecodedFrame(Array(frame.prefix(count)))?.lisp == nil) }
     #expect(DecodedFrame(frame)?.lisp != nil)

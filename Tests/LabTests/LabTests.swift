@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import Testing
 
 @testable import Lab
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 @Suite(.serialized, .enabled(if: isRoot, "network namespaces need root")) struct LabTests {
   private static func namespaces() throws -> [Substring] { try ChildProcess.run(["ip", "netns", "list"]).split(separator: "\n") }

@@ -2,14 +2,11 @@
 //
 // The lab itself, checked with plain kernel forwarding: what it builds carries what it should and no more.
 
+import Glibc
 import Testing
 import Wire
 
 @testable import Lab
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 let isRoot = geteuid() == 0
 
@@ -31,7 +28,9 @@ let isRoot = geteuid() == 0
     }
   }
 
-  @Test(arguments: AddressFamily.allCases) func `RLOCs reach each other, and every kind of traffic counts what it sent`(family: AddressFamily) throws {
+  @Test(arguments: AddressFamily.allCases) func `RLOCs reach each other, and every kind of traffic counts what it sent`(
+    family: AddressFamily
+  ) throws {
     let lab = try Lab()
     defer { lab.tearDown() }
     let sites = try TwoSites(in: lab)

@@ -8,7 +8,9 @@ import Wire
 
 extension Netns {
   @Suite(.enabled(if: Capture.isPossible, "needs tcpdump and tshark")) struct DecoderTests {
-    @Test(arguments: AddressFamily.allCases) func `tshark finds nothing wrong in what we send over this RLOC family`(rlocs: AddressFamily) throws {
+    @Test(arguments: AddressFamily.allCases) func `tshark finds nothing wrong in what we send over this RLOC family`(rlocs: AddressFamily)
+      throws
+    {
       try TestBed.run(.init(rlocFamily: rlocs)) { bed in
         try bed.warmUp()
         let capture = try Capture(
@@ -19,7 +21,8 @@ extension Netns {
             #expect(try bed.ping(family, instance: instance).isComplete)
             #expect(try bed.flow(family, instance: instance).run(packets: 20).isClean)
           }
-          let transfer = try TCPTransfer(from: bed.hostA1, to: bed.hostB1, destination: bed.sites.siteB.host(family), payload: payload).run()
+          let transfer = try TCPTransfer(from: bed.hostA1, to: bed.hostB1, destination: bed.sites.siteB.host(family), payload: payload)
+            .run()
           #expect(transfer.isIntact)
         }
         try capture.stop()
@@ -48,7 +51,9 @@ extension Netns {
 
     /// tshark's remarks on a TCP stream's life (SYN, FIN, window) are about the hosts, not about what we wrote.
     private static func isFromTCP(_ message: String) -> Bool {
-      message.split(separator: ",").allSatisfy { $0.contains("Connection ") || $0.contains("TCP ") || $0.contains("window") || $0.contains("ACK") }
+      message.split(separator: ",").allSatisfy {
+        $0.contains("Connection ") || $0.contains("TCP ") || $0.contains("window") || $0.contains("ACK")
+      }
     }
   }
 }

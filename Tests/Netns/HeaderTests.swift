@@ -77,7 +77,9 @@ extension Netns {
       }
     }
 
-    @Test(arguments: AddressFamily.allCases) func `D6 the smaller of outer and inner TTL goes on, decremented once`(eids: AddressFamily) throws {
+    @Test(arguments: AddressFamily.allCases) func `D6 the smaller of outer and inner TTL goes on, decremented once`(eids: AddressFamily)
+      throws
+    {
       try TestBed.run { bed in
         try bed.warmUp()
         let core = try PacketSocket(in: bed.sites.core, interface: "xtrB")

@@ -128,7 +128,8 @@ extension Netns {
             let packet = Self.damage(bed.encapsulated(bed.packetAToB(family)), from: 20, &random)
             try bed.injectToB(packet, through: core)
           } else {
-            let packet = FrameBuilder.udp(from: bed.sites.siteB.host(family), 1, to: bed.sites.siteA.host(family), 7, .init(), [1, 2, 3, 4])
+            let packet = FrameBuilder.udp(
+              from: bed.sites.siteB.host(family), 1, to: bed.sites.siteA.host(family), 7, .init(), [1, 2, 3, 4])
             try site.send(FrameBuilder.frame(to: toSite, from: fromSite, ip: Self.damage(packet, from: 0, &random)))
           }
         }

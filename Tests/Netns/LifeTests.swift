@@ -2,13 +2,10 @@
 //
 // How a router starts, changes its configuration and ends, well and badly, and what the host sees of that.
 
+import Glibc
 import Lab
 import Testing
 import Wire
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 extension Netns {
   @Suite struct LifeTests {
@@ -16,7 +13,8 @@ extension Netns {
       try TestBed.run { bed in
         try bed.warmUp()
         // Pings to the router's own address run through it all, 100 a second.
-        let own = try ChildProcess(["ping", "-n", "-i", "0.01", "-c", "400", "-W", "1", bed.sites.siteB.gateway(.ipv4, instance: 1)], in: bed.hostB1)
+        let own = try ChildProcess(
+          ["ping", "-n", "-i", "0.01", "-c", "400", "-W", "1", bed.sites.siteB.gateway(.ipv4, instance: 1)], in: bed.hostB1)
         var flow = bed.flow(.ipv4)
         flow.packetsPerSecond = 2000
         flow.duration = .seconds(60)
@@ -86,9 +84,11 @@ extension Netns {
         try Interruption.wait(for: "traffic", atMost: .seconds(2)) { traffic.received > 200 }
         for round in 1...5 {
           let extra = RouterConfiguration.Mapping(instance: 1, prefix: "10.77.\(round).0/24", locators: ["198.51.100.2"])
-          let options = TestBed.Options(rlocFamily: round % 2 == 0 ? .ipv4 : .ipv6, configure: { configuration, _ in
-            configuration.mappings.append(extra)
-          })
+          let options = TestBed.Options(
+            rlocFamily: round % 2 == 0 ? .ipv4 : .ipv6,
+            configure: { configuration, _ in
+              configuration.mappings.append(extra)
+            })
           try bed.a.write(TestBed.configuration(of: bed.a, bed.sites.siteA, bed.sites.siteB, options))
           bed.a.signal(SIGHUP)
           try Interruption.wait(for: "the changed file", atMost: .seconds(3)) { () throws(LabError) in
@@ -152,7 +152,10 @@ extension Netns {
       try Self.expectRefusal(
         { sites in
           let object = "\(sites.lab.directory)/foreign.o"
-          let source = "__attribute__((section(\"xdp\"), used)) int foreign(void *c) { return 2; } char l[] __attribute__((section(\"license\"))) = \"GPL\";"
+          let source = """
+            __attribute__((section("xdp"), used)) int foreign(void *c) { return 2; }
+            char l[] __attribute__((section("license"))) = "GPL";
+            """
           try ChildProcess.run(["sh", "-c", "echo '\(source)' | clang -O2 -g -target bpf -x c -c - -o \(object)"])
           try sites.siteA.router.execute("ip", "link", "set", "dev", "core", "xdp", "obj", object, "sec", "xdp")
         }, codes: [1, 77], words: ["core", "foreign"])

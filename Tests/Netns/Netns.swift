@@ -5,13 +5,10 @@
 //
 // The binary is $XTR_BINARY, or `xtr` beside the test program.
 
+import Glibc
 import Lab
 import Testing
 import Wire
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 /// nil: here the tests can run; else why not.
 let whyNot: String? = {

@@ -8,7 +8,9 @@ import Wire
 
 extension Netns {
   @Suite struct OwnTrafficTests {
-    @Test(arguments: AddressFamily.allCases) func `ARP, ND and pings to the router's own addresses reach the kernel`(family: AddressFamily) throws {
+    @Test(arguments: AddressFamily.allCases) func `ARP, ND and pings to the router's own addresses reach the kernel`(family: AddressFamily)
+      throws
+    {
       try TestBed.run { bed in
         for instance in [1, 2] {
           let host = bed.sites.siteA.hosts[instance - 1]

@@ -2,9 +2,7 @@
 //
 // tcpdump on an interface, read by tshark: the independent decoder of what the routers send.
 
-#if canImport(Glibc)
-  import Glibc
-#endif
+import Glibc
 
 public final class Capture: Sendable {
   public let path: String

@@ -4,11 +4,8 @@
 // headers as they really are on the link.
 
 import CLinux
+import Glibc
 import Wire
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 /// Thread: one at a time. The socket belongs to the namespace for good, so it may be used on any thread.
 public final class PacketSocket: @unchecked Sendable {

@@ -4,11 +4,8 @@
 // while nobody reads. In its own process group, so that a Ctrl-C on the terminal reaches the lab and not its parts.
 
 import CLinux
+import Glibc
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 /// How a process ended.
 public enum ExitStatus: Equatable, Sendable, CustomStringConvertible {

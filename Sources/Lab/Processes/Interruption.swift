@@ -3,11 +3,8 @@
 // SIGINT, SIGTERM and SIGHUP as an error instead of an end: once installed, the first of them sets a flag that every wait in this
 // module looks at, so that `defer` clears the lab away on the normal way out, also while children run.
 
+import Glibc
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 public enum Interruption {
   /// The signal that came, 0 while none did. Partner: the handler, which only stores.

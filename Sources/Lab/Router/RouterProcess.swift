@@ -4,12 +4,9 @@
 // says. The demo and the namespace tests see the router only from here, as an operator would.
 
 import ControlAPI
+import Glibc
 import Synchronization
 import Wire
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 /// Thread: any, one call at a time.
 public final class RouterProcess: Sendable {

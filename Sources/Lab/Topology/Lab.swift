@@ -11,11 +11,8 @@
 //            └ process identifier
 
 import CLinux
+import Glibc
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 /// Thread: any; `tearDown` once, by the owner.
 public final class Lab: Sendable {
@@ -162,7 +159,8 @@ public final class Lab: Sendable {
     defer { closedir(handle) }
     var found: [String] = []
     while let entry = readdir(handle) {
-      found.append(withUnsafePointer(to: &entry.pointee.d_name) { String(cString: UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self)) })
+      found.append(
+        withUnsafePointer(to: &entry.pointee.d_name) { String(cString: UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self)) })
     }
     return found
   }

@@ -3,11 +3,8 @@
 // One network namespace of a lab: a place to run commands and Swift code in. Made and removed by `Lab`.
 
 import CLinux
+import Glibc
 import Wire
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 public struct Namespace: Sendable, Hashable {
   /// What the lab calls it, "hostA1".

@@ -3,9 +3,7 @@
 // A pthread with a result. Namespaces belong to threads, and Swift's tasks wander between threads: what must stay in a namespace
 // runs on one of these.
 
-#if canImport(Glibc)
-  import Glibc
-#endif
+import Glibc
 
 /// Invariant I1: `result` is written by the thread before it ends and read only after `pthread_join`.
 public final class NamespaceThread<Value: Sendable>: @unchecked Sendable {

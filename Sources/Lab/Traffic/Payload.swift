@@ -3,10 +3,7 @@
 // Bytes to transfer and their SHA-256 by coreutils' `sha256sum`: a judge that shares no code with what it judges.
 
 import CLinux
-
-#if canImport(Glibc)
-  import Glibc
-#endif
+import Glibc
 
 public struct Payload: Sendable {
   public let bytes: [UInt8]

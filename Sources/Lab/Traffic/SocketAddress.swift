@@ -3,11 +3,8 @@
 // An address and a port as the socket calls want them, and sockets that close themselves.
 
 import CLinux
+import Glibc
 import Wire
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 public struct SocketAddress: Sendable, Hashable {
   public let address: IPAddress

@@ -3,11 +3,8 @@
 // One TCP connection that carries a payload from host to host; the digest of what arrives is compared with that of what was sent.
 
 import CLinux
+import Glibc
 import Wire
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 public struct TCPTransfer: Sendable {
   public var sender: Namespace

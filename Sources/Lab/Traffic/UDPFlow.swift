@@ -7,12 +7,9 @@
 //     | flow   | 0      | sequence       | the pattern, always the same | sequence |        (host byte order: both ends are here)
 
 import CLinux
+import Glibc
 import Synchronization
 import Wire
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 public struct UDPFlow: Sendable {
   public var sender: Namespace

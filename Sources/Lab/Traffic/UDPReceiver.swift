@@ -3,11 +3,8 @@
 // The receiving half of `UDPFlow`: takes packets by recvmmsg and keeps a bit per sequence number.
 
 import CLinux
+import Glibc
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 struct UDPReceiver {
   /// After the sender ended, so long without a packet means that the rest is lost.

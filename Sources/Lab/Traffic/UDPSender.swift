@@ -3,12 +3,9 @@
 // The sending half of `UDPFlow`: small bursts by sendmmsg, at an even pace.
 
 import CLinux
+import Glibc
 import Synchronization
 import Wire
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 struct UDPSender {
   private static let burst = 32

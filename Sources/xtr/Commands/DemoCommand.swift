@@ -4,11 +4,8 @@
 
 import ArgumentParser
 import ControlAPI
+import Glibc
 import Lab
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 struct DemoCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

@@ -2,9 +2,7 @@
 //
 // One line on standard error that says what the demo is doing; on a terminal it is drawn over itself and goes at the end.
 
-#if canImport(Glibc)
-  import Glibc
-#endif
+import Glibc
 
 /// Thread: the demo's.
 final class DemoProgress {

@@ -18,7 +18,9 @@ extension DemoReport {
     return lines.joined(separator: "\n") + "\n"
   }
 
-  private static let exchangeTitles = ["instance", "EIDs", "RLOCs", "ping", "TCP, SHA-256 compared", "UDP", "encapsulated", "decapsulated", ""]
+  private static let exchangeTitles = [
+    "instance", "EIDs", "RLOCs", "ping", "TCP, SHA-256 compared", "UDP", "encapsulated", "decapsulated", "",
+  ]
   private static let routerTitles = ["router", "received", "transmitted", "dropped", "punted", "packets conserved", "frames conserved"]
 
   private static func reasons(_ router: Router) -> String {
@@ -45,7 +47,10 @@ extension DemoReport {
 
 extension DemoReport.Exchange {
   fileprivate var cells: [String] {
-    ["\(instance)", eidFamily, rlocFamily, pingCell, tcpCell, udpCell, "\(encapsulated)", "\(decapsulated)", failures.isEmpty ? "ok" : "FAILED"]
+    [
+      "\(instance)", eidFamily, rlocFamily, pingCell, tcpCell, udpCell, "\(encapsulated)", "\(decapsulated)",
+      failures.isEmpty ? "ok" : "FAILED",
+    ]
   }
 
   private var pingCell: String {
@@ -56,7 +61,8 @@ extension DemoReport.Exchange {
 
   private var tcpCell: String {
     guard let tcp else { return "–" }
-    return "\(tcp.bytes >> 20) MiB, \(DemoReport.decimal(tcp.megabitsPerSecond)) Mb/s, \(tcp.sha256Sent == tcp.sha256Received ? "same" : "DIFFERENT")"
+    let verdict = tcp.sha256Sent == tcp.sha256Received ? "same" : "DIFFERENT"
+    return "\(tcp.bytes >> 20) MiB, \(DemoReport.decimal(tcp.megabitsPerSecond)) Mb/s, \(verdict)"
   }
 
   private var udpCell: String {
