@@ -56,7 +56,7 @@ let package = Package(
     .testTarget(name: "PrefixTableTests", dependencies: ["PrefixTable"]),
     .testTarget(name: "XDPTests", dependencies: ["XDP", "CLinux"]),
     .testTarget(name: "DataPlaneTests", dependencies: ["DataPlane", "XDP", "PrefixTable", "Wire", "CLinux"]),
-    .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "Wire"]),
+    .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "Wire", "CLinux"]),
     .testTarget(name: "MapCacheTests", dependencies: ["MapCache"]),
     .testTarget(name: "ControlAPITests", dependencies: ["ControlAPI"]),
     .testTarget(name: "xtrTests", dependencies: ["xtr", "ControlAPI"]),

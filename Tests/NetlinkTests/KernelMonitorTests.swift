@@ -26,9 +26,9 @@ struct KernelMonitorTests {
     #expect(found, "\(what); seen: \(seen)", sourceLocation: sourceLocation)
   }
 
-  @Test func `links appear, change and vanish`() {
+  @Test func `links appear, change and vanish`() async throws {
     let namespace = Namespace()
-    namespace.run {
+    try await namespace.run {
       let monitor = try KernelMonitor()
       var index: UInt32 = 0
       try expect(monitor, after: { namespace.ip("link add v0 type veth peer name v1") }, "a new link") {
@@ -58,9 +58,9 @@ struct KernelMonitorTests {
     }
   }
 
-  @Test func `a port that leaves a bridge stays a link`() {
+  @Test func `a port that leaves a bridge stays a link`() async throws {
     let pair = Pair()
-    pair.near.run {
+    try await pair.near.run {
       let monitor = try KernelMonitor()
       let index = pair.index()
       pair.near.ip("link add br0 type bridge")
@@ -75,10 +75,11 @@ struct KernelMonitorTests {
     }
   }
 
-  @Test func `addresses appear and vanish, tentative until they are proven`() {
+  @Test func `addresses appear and vanish, tentative until they are proven`() async throws {
     let pair = Pair()
-    pair.near.run {
+    try await pair.near.run {
       let monitor = try KernelMonitor()
+      pair.near.set("ipv6/conf/v0/accept_dad", 1)
       for text in ["10.7.0.1", "2001:db8:7::1"] {
         let length = text.contains(":") ? 64 : 24
         try expect(monitor, after: { pair.near.ip("addr add \(text)/\(length) dev v0") }, "\(text)") {
@@ -97,9 +98,9 @@ struct KernelMonitorTests {
   }
 
   @Test(arguments: ["10.0.0.77", "2001:db8::77"])
-  func `neighbours appear, change, fail and vanish`(text: String) {
+  func `neighbours appear, change, fail and vanish`(text: String) async throws {
     let pair = Pair()
-    pair.near.run {
+    try await pair.near.run {
       let monitor = try KernelMonitor()
       let queries = try KernelQueries()
       let host = address(text)
@@ -125,9 +126,9 @@ struct KernelMonitorTests {
     }
   }
 
-  @Test func `routes appear, are replaced and vanish`() {
+  @Test func `routes appear, are replaced and vanish`() async throws {
     let pair = Pair()
-    pair.near.run {
+    try await pair.near.run {
       let monitor = try KernelMonitor()
       for (prefixText, gateway, next) in [
         ("192.0.2.0/24", "10.0.0.2", "10.0.0.3"), ("2001:db8:2::/48", "2001:db8::2", "2001:db8::3"),
@@ -148,9 +149,9 @@ struct KernelMonitorTests {
     }
   }
 
-  @Test func `multipath routes and IPv6 gateways of IPv4 routes come whole`() {
+  @Test func `multipath routes and IPv6 gateways of IPv4 routes come whole`() async throws {
     let pair = Pair()
-    pair.near.run {
+    try await pair.near.run {
       let monitor = try KernelMonitor()
       let both = "nexthop via 10.0.0.2 weight 1 nexthop via 10.0.0.3 weight 3"
       try expect(monitor, after: { pair.near.ip("route add 192.0.2.0/24 \(both)") }, "multipath") {
@@ -166,9 +167,9 @@ struct KernelMonitorTests {
     }
   }
 
-  @Test func `rules and next-hop objects are reported as changes of policy`() {
+  @Test func `rules and next-hop objects are reported as changes of policy`() async throws {
     let pair = Pair()
-    pair.near.run {
+    try await pair.near.run {
       let monitor = try KernelMonitor()
       try expect(monitor, after: { pair.near.ip("rule add iif v0 lookup 100") }, "IPv4 rule") { $0 == .policyChanged }
       try expect(monitor, after: { pair.near.ip("-6 rule add iif v0 lookup 100") }, "IPv6 rule") { $0 == .policyChanged }
@@ -177,9 +178,9 @@ struct KernelMonitorTests {
   }
 
   // The reason why KernelEvent tells its users to ask again after link and addressGone events.
-  @Test func `IPv4 routes that go with their link go without an event of their own`() {
+  @Test func `IPv4 routes that go with their link go without an event of their own`() async throws {
     let pair = Pair()
-    pair.near.run {
+    try await pair.near.run {
       pair.near.ip("route add 192.0.2.0/24 via 10.0.0.2")
       pair.near.ip("-6 route add 2001:db8:2::/48 via 2001:db8::2")
       let monitor = try KernelMonitor()
@@ -193,9 +194,9 @@ struct KernelMonitorTests {
     }
   }
 
-  @Test func `a drain stops at its limit and says so`() {
+  @Test func `a drain stops at its limit and says so`() async throws {
     let namespace = Namespace()
-    namespace.run {
+    try await namespace.run {
       let monitor = try KernelMonitor()
       let commands = (0..<50).map { "route add blackhole 10.9.\($0).0/24\\n" }.joined()
       shell("printf '\(commands)' | ip -n \(namespace.name) -batch -")
@@ -213,9 +214,9 @@ struct KernelMonitorTests {
     }
   }
 
-  @Test func `lost events are reported once, after everything queued is thrown away`() {
+  @Test func `lost events are reported once, after everything queued is thrown away`() async throws {
     let namespace = Namespace()
-    namespace.run {
+    try await namespace.run {
       let monitor = try KernelMonitor(receiveBufferByteCount: 4096)
       let commands = (0..<250).map { "route add blackhole 10.9.\($0).0/24\\n" }.joined()
       shell("printf '\(commands)' | ip -n \(namespace.name) -batch -")
@@ -228,9 +229,9 @@ struct KernelMonitorTests {
     }
   }
 
-  @Test func `the descriptor is readable exactly while events wait`() {
+  @Test func `the descriptor is readable exactly while events wait`() async throws {
     let namespace = Namespace()
-    namespace.run {
+    try await namespace.run {
       let monitor = try KernelMonitor()
       func isReadable() -> Bool {
         var wanted = pollfd(fd: monitor.fileDescriptor, events: Int16(POLLIN), revents: 0)
@@ -245,9 +246,9 @@ struct KernelMonitorTests {
     }
   }
 
-  @Test func `the default receive buffer holds a burst of ten thousand events`() {
+  @Test func `the default receive buffer holds a burst of ten thousand events`() async throws {
     let namespace = Namespace()
-    namespace.run {
+    try await namespace.run {
       let monitor = try KernelMonitor()
       shell(
         "seq 0 9999 | awk '{print \"route add blackhole 10.\" int($1/250) \".\" $1%250 \".0/24\"}' | ip -n \(namespace.name) -batch -")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A network namespace for one test, and the pthread that works in it. Used by every suite here that needs the kernel.
+// A network namespace for one test. Used by every suite here that needs the kernel.
 
 import CLinux
 import Foundation
@@ -14,7 +14,7 @@ let needsRoot: Comment = "needs root: makes network namespaces"
 /// Runs a command line and returns what it prints; a failure is an issue of the test.
 @discardableResult
 func shell(_ command: String, mayFail: Bool = false) -> String {
-  guard let pipe = popen("{ \(command) ; } 2>&1", "r") else {
+  guard let pipe = popen("{ \(command)\n} 2>&1", "r") else {
     Issue.record("popen failed")
     return ""
   }
@@ -30,15 +30,20 @@ func shell(_ command: String, mayFail: Bool = false) -> String {
 /// A namespace of its own name, deleted with the last reference.
 final class Namespace: Sendable {
   let name: String
+  private let thread: NamespaceThread
 
   private static let counter = Counter()
 
   init() {
     name = "netlink-\(getpid())-\(Self.counter.next())"
     shell("ip netns add \(name) && ip -n \(name) link set lo up")
+    thread = NamespaceThread(namespace: name)
   }
 
-  deinit { shell("ip netns delete \(name)") }
+  deinit {
+    thread.stop()
+    shell("ip netns delete \(name)")
+  }
 
   /// `ip ARGUMENTS` in the namespace.
   @discardableResult
@@ -60,44 +65,10 @@ final class Namespace: Sendable {
     shell("ip netns exec \(name) sh -c 'echo \(value) > /proc/sys/net/\(setting)'")
   }
 
-  /// Runs `body` on a pthread of its own inside the namespace and waits for it.
-  func run(_ body: @escaping () throws -> Void) {
-    let work = Work(namespace: name, body: body)
-    var thread = pthread_t()
-    let created = pthread_create(
-      &thread, nil,
-      { argument in
-        Unmanaged<Work>.fromOpaque(argument!).takeUnretainedValue().perform()
-        return nil
-      }, Unmanaged.passUnretained(work).toOpaque())
-    guard created == 0 else {
-      Issue.record("pthread_create: \(created)")
-      return
-    }
-    pthread_join(thread, nil)
-    withExtendedLifetime(work) {}
-    if let problem = work.problem { Issue.record("\(problem)") }
-  }
-
-  private final class Work {
-    let namespace: String
-    let body: () throws -> Void
-    private(set) var problem: String?
-
-    init(namespace: String, body: @escaping () throws -> Void) {
-      self.namespace = namespace
-      self.body = body
-    }
-
-    func perform() {
-      let descriptor = open("/run/netns/\(namespace)", O_RDONLY | O_CLOEXEC)
-      defer { close(descriptor) }
-      guard descriptor >= 0, clinux_enter_network_namespace(descriptor) == 0 else {
-        problem = "cannot enter \(namespace): \(String(cString: strerror(errno)))"
-        return
-      }
-      do { try body() } catch { problem = "\(error)" }
-    }
+  /// Runs `body` inside the namespace, on its own thread.
+  @discardableResult
+  func run<Result: Sendable>(_ body: () throws -> Result) async throws -> Result {
+    try await withTaskExecutorPreference(thread) { try body() }
   }
 }
 

@@ -7,7 +7,7 @@ import Testing
 import Wire
 
 /// A packet socket without link header: all IP packets of a family that arrive on any interface of the thread's namespace.
-struct PacketTap: ~Copyable {
+final class PacketTap: Sendable {
   private let descriptor: CInt
 
   init(_ family: AddressFamily) {

@@ -22,6 +22,8 @@ struct Pair {
       shell("ip netns exec \(namespace.name) ethtool -K \(interface) tx off >/dev/null")
       namespace.ip("addr add 10.0.0.\(host)/24 dev \(interface)")
       namespace.ip("addr add 2001:db8::\(host)/64 dev \(interface) nodad")
+      // Until its link-local address is proven, an interface solicits nobody.
+      namespace.set("ipv6/conf/\(interface)/accept_dad", 0)
       namespace.ip("link set \(interface) up")
     }
   }
