@@ -194,6 +194,25 @@ struct KernelMonitorTests {
     }
   }
 
+  // The reason why a copy of the routes cannot be kept by applying events.
+  @Test func `a route that loses one of its next hops is reported as gone with just this one`() async throws {
+    let pair = Pair()
+    try await pair.near.run {
+      let monitor = try KernelMonitor()
+      let wanted = try prefix("2001:db8:2::/48")
+      pair.near.ip("-6 route add \(wanted) via 2001:db8::2")
+      try expect(monitor, after: { pair.near.ip("-6 route append \(wanted) via 2001:db8::3") }, "appended") {
+        if case .route(let route) = $0 { route.prefix == wanted && route.nextHops.count == 2 } else { false }
+      }
+      try expect(monitor, after: { pair.near.ip("-6 route del \(wanted) via 2001:db8::3") }, "one gone") {
+        guard case .routeGone(let route) = $0 else { return false }
+        return route.prefix == wanted && route.nextHops.map(\.gateway) == [address("2001:db8::3")]
+      }
+      let left = try KernelQueries().routes(.ipv6, table: 254).first { $0.prefix == wanted }
+      #expect(left?.nextHops.map(\.gateway) == [address("2001:db8::2")])
+    }
+  }
+
   @Test func `a drain stops at its limit and says so`() async throws {
     let namespace = Namespace()
     try await namespace.run {
