@@ -33,7 +33,7 @@ let package = Package(
       name: "XDP", dependencies: ["CLinux", "Wire"], swiftSettings: strict,
       plugins: ["CompileSteering"]),
     .target(name: "DataPlane", dependencies: ["CLinux", "Wire", "PrefixTable", "XDP"], swiftSettings: strict),
-    .target(name: "Netlink", dependencies: ["CLinux", "Wire"]),
+    .target(name: "Netlink", dependencies: ["CLinux", "Wire"], swiftSettings: strict),
     .target(name: "MapCache", dependencies: ["Wire", "PrefixTable"]),
     .target(name: "ControlAPI", dependencies: ["Wire"]),
     // Network namespaces, traffic endpoints and captures, for `xtr demo`, the namespace tests and the benchmarks.
@@ -56,7 +56,7 @@ let package = Package(
     .testTarget(name: "PrefixTableTests", dependencies: ["PrefixTable"]),
     .testTarget(name: "XDPTests", dependencies: ["XDP", "CLinux"]),
     .testTarget(name: "DataPlaneTests", dependencies: ["DataPlane", "XDP", "PrefixTable", "Wire", "CLinux"]),
-    .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "Wire"]),
+    .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "Wire", "CLinux"]),
     .testTarget(name: "MapCacheTests", dependencies: ["MapCache"]),
     .testTarget(name: "ControlAPITests", dependencies: ["ControlAPI"]),
     .testTarget(name: "xtrTests", dependencies: ["xtr", "ControlAPI"]),

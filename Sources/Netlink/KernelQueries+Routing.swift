@@ -8,7 +8,7 @@ import Glibc
 import Wire
 
 extension KernelQueries {
-  /// RTM_F_LOOKUP_TABLE: answer with the table the route was found in.
+  /// RTM_F_LOOKUP_TABLE: answer with the table the route was found in. IPv6 always does, and refuses the flag.
   private static let flagLookupTable: UInt32 = 0x1000
 
   /// The kernel's own decision for a packet to `destination`, policy rules and multipath included.
@@ -32,7 +32,7 @@ extension KernelQueries {
       header: [
         destination.family.kernelValue, UInt8(destination.family.bitWidth),
         source == nil ? 0 : UInt8(destination.family.bitWidth), 0, 0, 0, 0, 0,
-      ] + Self.flagLookupTable.hostBytes)
+      ] + (destination.family == .ipv4 ? Self.flagLookupTable : 0).hostBytes)
     request.attribute(Int(RTA_DST.rawValue), address: destination)
     if let source { request.attribute(Int(RTA_SRC.rawValue), address: source) }
     if let incomingInterface { request.attribute(Int(RTA_IIF.rawValue), number: incomingInterface) }
@@ -41,7 +41,8 @@ extension KernelQueries {
     do {
       messages = try exchange(request)
     } catch {
-      if case .refused(_, let errno, _) = error, let answer = RouteAnswer(errno: errno) { return answer }
+      // The same codes with an explanation say that the question was wrong.
+      if case .refused(_, let errno, nil) = error, let answer = RouteAnswer(errno: errno) { return answer }
       throw error
     }
     guard let answer = messages.lazy.compactMap(RouteAnswer.init).first else { throw .noAnswer(purpose: purpose) }
