@@ -70,6 +70,16 @@ struct SteeringFixture: ~Copyable {
     self.receiver = receiver
   }
 
+  /// For asking; any thread may, as long as the fixture is there.
+  var asking: SteeringAsker { SteeringAsker(program: maps.programDescriptor) }
+
+  func lifts(_ frame: [UInt8]) throws -> Bool { try asking.lifts(frame) }
+}
+
+/// Asks a loaded program about frames, with BPF_PROG_TEST_RUN.
+struct SteeringAsker: Sendable {
+  let program: CInt
+
   /// Whether the program lifts the frame. Any verdict but redirect and pass is an error, and so is a changed frame.
   func lifts(_ frame: [UInt8]) throws -> Bool { try run(frame).verdict == XDP_REDIRECT }
 
@@ -80,14 +90,13 @@ struct SteeringFixture: ~Copyable {
     var options = bpf_test_run_opts()
     options.sz = MemoryLayout<bpf_test_run_opts>.size
     options.repeat = repeating
-    let descriptor = maps.programDescriptor
     let result = input.withUnsafeMutableBytes { input in
       output.withUnsafeMutableBytes { output in
         options.data_in = UnsafeRawPointer(input.baseAddress)
         options.data_size_in = UInt32(input.count)
         options.data_out = output.baseAddress
         options.data_size_out = UInt32(output.count)
-        return bpf_prog_test_run_opts(descriptor, &options)
+        return bpf_prog_test_run_opts(program, &options)
       }
     }
     guard result == 0 else { throw SteeringFixtureError(description: "BPF_PROG_TEST_RUN: \(-result), \(frame.count) bytes") }
