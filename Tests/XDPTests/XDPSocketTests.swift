@@ -199,7 +199,7 @@ import Testing
     }
   }
 
-  @Test func `descriptors outside the memory are counted and not sent`() throws {
+  @Test func `descriptors outside the memory or across a frame's end are counted and skipped`() throws {
     try inNamespace {
       try makePair()
       var socket = try open("left")
@@ -207,11 +207,11 @@ import Testing
         _ = socket.transmit.transmit(descriptor)
       }
       socket.transmit.submit()
-      while socket.wakeTransmit() == .again {}
-      let statistics = socket.statistics()
-      let completed = socket.completion.complete()
+      // Each ends its system call with success. Newer kernels (seen: 6.18) complete such a frame, older ones keep it.
+      for _ in 0..<10 where socket.transmit.pendingCount > 0 { _ = socket.wakeTransmit() }
+      let (statistics, pending) = (socket.statistics(), socket.transmit.pendingCount)
       #expect(statistics.transmitInvalidDescriptors == 2)
-      #expect(completed == nil)
+      #expect(pending == 0)
     }
   }
 
