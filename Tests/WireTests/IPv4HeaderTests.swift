@@ -101,14 +101,14 @@ import Wire
     }
   }
 
-  @Test func `decrement equals full recomputation for every TTL and every second octet of the sum`() {
+  @Test func `decrement equals full recomputation for every TTL under many sums`() {
     var random = SplitMix64(seed: 15)
     let buffer = PacketBuffer(capacity: 20)
     var wrong = 0
-    for filler in 0..<600 {
+    for filler in 0..<48 {
       var header = Self.header(&random, payloadLength: 0)
-      // Walk the sum over its wrap-around: identification takes the values that bring the checksum to 0, 0xFFFE and around 0xFF00.
-      header.identification = filler < 300 ? UInt16(truncatingIfNeeded: random.next()) : UInt16(truncatingIfNeeded: filler &* 217)
+      // Half of the sums are random, half walk over the wrap-around.
+      header.identification = filler < 24 ? UInt16(truncatingIfNeeded: random.next()) : UInt16(truncatingIfNeeded: filler &* 2731)
       for timeToLive in UInt8(1)...255 {
         header.timeToLive = timeToLive
         buffer.bytes.store(header.array, at: 0)
