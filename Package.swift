@@ -15,7 +15,10 @@ let strict: [SwiftSetting] = [
 let package = Package(
   name: "xtr",
   platforms: [.macOS(.v15)],  // what `Synchronization` asks of a manifest; xtr itself runs on Linux
-  products: [.executable(name: "xtr", targets: ["xtr"])],
+  products: [
+    .executable(name: "xtr", targets: ["xtr"]),
+    .library(name: "DataPlane", targets: ["DataPlane", "PrefixTable", "Wire"]),  // for Benchmarks, a package of its own
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
