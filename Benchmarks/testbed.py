@@ -150,16 +150,15 @@ def cpu_use(pid):
 class L2Forward:
     """The reference: L2Forward/l2forward.c."""
 
-    def __init__(self, name="l2forward", busy=False):
-        self.name, self.busy = name, busy
+    def __init__(self, name="l2forward", options=()):
+        self.name, self.options = name, options
 
     def output_port(self, direction):
         return DISCARD if direction == "encap" else LISP_DATA  # what came in, unchanged
 
     def start(self, testbed, directory):
-        options = ["--busy"] if self.busy else []
         process = testbed.start(
-            testbed.forwarder, os.path.join(PROGRAMS, "l2forward"), "--cpu", str(FORWARDER_CPU), *options,
+            testbed.forwarder, os.path.join(PROGRAMS, "l2forward"), "--cpu", str(FORWARDER_CPU), *self.options,
             "site", testbed.mac(testbed.load, "site-peer"), "core", testbed.mac(testbed.load, "core-peer"),
             stdout=subprocess.PIPE, stderr=open(os.path.join(directory, f"{self.name}.log"), "a"))
         if process.stdout.readline().strip() != "ready":

@@ -3,7 +3,8 @@
 
 Per scenario (direction and frame sizes) the forwarders take turns for a number of rounds. In its turn each is started, gets
 more than it can take (throughput), and in some rounds is searched for its highest rate without loss (NDR). Ratios are
-formed within a round and their median is quoted, so that a machine that slows down for a while slows both.
+formed within a round and their median is quoted, so that a machine that slows down for a while slows both. The reference
+against itself comes first: how far its ratio is from 1 is what a ratio is worth here at the moment.
 """
 
 import argparse
@@ -157,9 +158,12 @@ def run(options):
         results.progress("")
         for name in sorted(os.listdir(directory)):
             if name.endswith(".log"):
-                sys.stderr.write(f"--- {name}\n" + open(os.path.join(directory, name), errors="replace").read()[-2000:])
+                with open(os.path.join(directory, name), errors="replace") as file:
+                    sys.stderr.write(f"--- end of {name}\n" + "".join(file.readlines()[-8:]))
         raise
     finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not interrupt this
         testbed.close()
         shutil.rmtree(directory, ignore_errors=True)
     record.finish()
@@ -174,12 +178,11 @@ def main():
     if not options.check and not os.access(options.xtr, os.X_OK):
         sys.exit(results.impossible(f"no router at {options.xtr}: swift build -c release, or --check for the method alone"))
     options.xtr = os.path.abspath(options.xtr)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exception: the testbed is taken down
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))  # an exception: the testbed is taken down
     start = time.monotonic()
     try:
         run(options)
-    except KeyboardInterrupt:
-        sys.exit(130)
     except RuntimeError as error:
         sys.exit(f"veth: {error}")
     print(f"took {time.monotonic() - start:.0f} s")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The reference that the router is measured against (veth.py starts both): the least an AF_XDP program can do for a
+// The reference that the router is measured against (testbed.py starts both): the least an AF_XDP program can do for a
 // packet. Two ports, queue 0 of each, one frame memory for both; a frame received on one port leaves by the other with
 // new MAC addresses, without being copied in user space. One thread, batches of 64, copy mode, need-wakeup.
 //
@@ -8,7 +8,9 @@
 // first-out list of free frames, refill before receive, a kick until the transmit ring is drained, and the same two
 // polling policies:
 //   adaptive  spin over empty rings for a while, then sleep in poll(2)
-//   busy      the socket's busy polling: the program runs the driver's poll itself, by recvfrom(2)
+//   busy      never sleep
+// With --socket-polling it also runs the driver's poll itself, by recvfrom(2) on a socket that prefers busy polling. That is
+// for drivers which name their queues' NAPI to the kernel; veth does not (Linux 6.18), and there it has no effect.
 
 #define _GNU_SOURCE
 #include <bpf/bpf.h>
@@ -48,6 +50,7 @@ enum {
   transmitSize = 1024,
   fillSize = 2048,
   completionSize = 1024,
+  hugePageSize = 2 << 20,
   pollTimeoutMilliseconds = 100,  // how late a signal may be noticed
 };
 
@@ -68,7 +71,7 @@ static struct Port ports[2];
 static uint8_t *memory;
 static uint64_t freeFrames[frameCount];
 static uint32_t freeCount;
-static bool busy;
+static bool busy, socketPolling;
 static uint32_t fillTarget = fillSize;
 static uint64_t spinNanoseconds = 20000;
 static volatile sig_atomic_t stopping;
@@ -116,7 +119,7 @@ static void attach(struct Port *port, const char *objectPath) {
   if (error) fail("registering the socket of", port->name, -error);
 }
 
-static void setBusyPolling(struct Port *port) {
+static void setSocketPolling(struct Port *port) {
   int prefer = 1, microseconds = 20, budget = batchSize;
   if (setsockopt(port->fd, SOL_SOCKET, SO_PREFER_BUSY_POLL, &prefer, sizeof prefer) < 0 ||
       setsockopt(port->fd, SOL_SOCKET, SO_BUSY_POLL, &microseconds, sizeof microseconds) < 0 ||
@@ -144,14 +147,16 @@ static void openPort(struct Port *port) {
   }
   if (error) fail("binding to", port->name, -error);
   port->fd = xsk_socket__fd(port->socket);
-  if (busy) setBusyPolling(port);
+  if (socketPolling) setSocketPolling(port);
 }
 
 static void allocateMemory(void) {
   size_t byteCount = (size_t)frameCount * chunkSize;
-  memory = mmap(NULL, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-  if (memory == MAP_FAILED) fail("frame memory:", "mmap", errno);
+  uint8_t *area = mmap(NULL, byteCount + hugePageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (area == MAP_FAILED) fail("frame memory:", "mmap", errno);
+  memory = (uint8_t *)(((uintptr_t)area + hugePageSize - 1) & ~(uintptr_t)(hugePageSize - 1));
   madvise(memory, byteCount, MADV_HUGEPAGE);
+  memset(memory, 0, byteCount);
   for (uint32_t i = 0; i < frameCount; i++) freeFrames[freeCount++] = (uint64_t)(frameCount - 1 - i) * chunkSize;
 }
 
@@ -202,7 +207,7 @@ static inline uint32_t forward(struct Port *in, struct Port *out) {
   refill(in);
   uint32_t count = xsk_ring_cons__peek(&in->receive, batchSize, &first);
   if (!count) {
-    if (busy || xsk_ring_prod__needs_wakeup(&in->fill)) recvfrom(in->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
+    if (socketPolling || xsk_ring_prod__needs_wakeup(&in->fill)) recvfrom(in->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
     return 0;
   }
   in->frames -= count;
@@ -260,16 +265,19 @@ static void report(void) {
 }
 
 static void usage(void) {
-  fprintf(stderr, "usage: l2forward [--busy] [--spin MICROSECONDS] [--fill FRAMES] [--cpu N] PORT PEER-MAC PORT PEER-MAC\n");
+  fprintf(stderr,
+          "usage: l2forward [--busy] [--socket-polling] [--spin MICROSECONDS] [--fill FRAMES] [--cpu N]\n"
+          "                 PORT PEER-MAC PORT PEER-MAC\n");
   exit(2);
 }
 
 static void parse(int count, char **arguments) {
   static const struct option options[] = {
-      {"busy", no_argument, 0, 'b'}, {"spin", required_argument, 0, 's'}, {"fill", required_argument, 0, 'f'},
-      {"cpu", required_argument, 0, 'c'}, {0}};
+      {"busy", no_argument, 0, 'b'}, {"socket-polling", no_argument, 0, 'p'}, {"spin", required_argument, 0, 's'},
+      {"fill", required_argument, 0, 'f'}, {"cpu", required_argument, 0, 'c'}, {0}};
   for (int option; (option = getopt_long(count, arguments, "", options, NULL)) != -1;) {
     if (option == 'b') busy = true;
+    else if (option == 'p') socketPolling = true;
     else if (option == 's') spinNanoseconds = strtoull(optarg, NULL, 10) * 1000;
     else if (option == 'f') fillTarget = (uint32_t)strtoul(optarg, NULL, 10);
     else if (option == 'c') {
