@@ -39,7 +39,7 @@ public struct ExceptionDevice: ~Copyable {
   public let name: String
   public let interfaceIndex: UInt32
   /// What the operator has to change for everything to work, one line each, with the cure.
-  public let warnings: [String]
+  public private(set) var warnings: [String]
 
   /// Packets the kernel took, and refused or had no room for.
   public private(set) var injected: UInt64 = 0
@@ -90,6 +90,11 @@ public struct ExceptionDevice: ~Copyable {
 
   /// Removes the device and its rules. The end of the value's life does the same.
   public consuming func close() {}
+
+  /// Makes the kernel settings what they must be, and `warnings` true, once more. On a host with systemd-udevd, a new interface
+  /// gets the settings of sysctl.d (by Debian's defaults rp_filter = 2) some time after it has appeared: call this a few
+  /// seconds after `init`, and now and then.
+  public mutating func reapplySettings() { warnings = ForwardingSettings(interface: name).apply() }
 
   /// Gives one IP packet to the kernel, as if it had come in on this device.
   public mutating func inject(_ packet: Span<UInt8>) -> InjectResult {

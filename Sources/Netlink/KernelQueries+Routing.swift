@@ -37,15 +37,15 @@ extension KernelQueries {
     if let source { request.attribute(Int(RTA_SRC.rawValue), address: source) }
     if let incomingInterface { request.attribute(Int(RTA_IIF.rawValue), number: incomingInterface) }
     if let outgoingInterface { request.attribute(Int(RTA_OIF.rawValue), number: outgoingInterface) }
-    let messages: [NetlinkMessage]
+    let answer: RouteAnswer?
     do {
-      messages = try exchange(request)
+      answer = try ask(request, RouteAnswer.init)
     } catch {
       // The same codes with an explanation say that the question was wrong.
       if case .refused(_, let errno, nil) = error, let answer = RouteAnswer(errno: errno) { return answer }
       throw error
     }
-    guard let answer = messages.lazy.compactMap(RouteAnswer.init).first else { throw .noAnswer(purpose: purpose) }
+    guard let answer else { throw .noAnswer(purpose: purpose) }
     return answer
   }
 
@@ -70,7 +70,7 @@ extension KernelQueries {
       header: [UInt8](repeating: 0, count: NextHopObject.headerByteCount))
     request.attribute(Int(NHA_ID), number: id)
     do {
-      return try exchange(request).lazy.compactMap(NextHopObject.init).first
+      return try ask(request, NextHopObject.init)
     } catch {
       if error.errno == ENOENT { return nil }
       throw error

@@ -237,6 +237,35 @@ struct ExceptionDeviceTests {
     }
   }
 
+  @Test func `settings that something else changes are mended when asked`() async throws {
+    let namespace = Namespace()
+    try await namespace.run {
+      var device = try ExceptionDevice(name: "xtr0", mtu: 1500)
+      namespace.set("ipv4/conf/xtr0/rp_filter", 2)
+      namespace.set("ipv4/conf/xtr0/forwarding", 0)
+      namespace.set("ipv4/conf/all/rp_filter", 2)
+      device.reapplySettings()
+      #expect(KernelSetting("ipv4/conf/xtr0/rp_filter").value == 0)
+      #expect(KernelSetting("ipv4/conf/xtr0/forwarding").value == 1)
+      #expect(device.warnings.count == 1)
+      namespace.set("ipv4/conf/all/rp_filter", 0)
+      device.reapplySettings()
+      #expect(device.warnings == [])
+    }
+  }
+
+  @Test func `a host whose interfaces have no IPv6 by default has it on the device`() async throws {
+    let pair = Pair()
+    let tap = try await pair.far.run { PacketTap(.ipv6) }
+    try await pair.near.run {
+      pair.near.set("ipv6/conf/default/disable_ipv6", 1)
+      var device = try ExceptionDevice(name: "xtr0", mtu: 1500)
+      let sent = packet(.ipv6)
+      #expect(device.inject(sent.bytes.span) == .accepted)
+      #expect(tap.next { $0.suffix(sent.payload.count) == sent.payload[...] } != nil)
+    }
+  }
+
   @Test func `packets that the kernel routes into the device are counted and thrown away`() async throws {
     let namespace = Namespace()
     try await namespace.run {

@@ -141,6 +141,24 @@ struct KernelQueriesTests {
     }
   }
 
+  @Test(arguments: AddressFamily.allCases)
+  func `one interface's routes are asked for alone, multipath and next-hop objects included`(family: AddressFamily) async throws {
+    let pair = Pair()
+    try await pair.near.run {
+      fill(pair.near)
+      pair.near.ip("link add w0 type veth peer name w1")
+      pair.near.ip("link set w0 up")
+      pair.near.ip(family == .ipv4 ? "route add 172.20.0.0/16 dev w0" : "-6 route add 2001:db8:20::/48 dev w0")
+      let queries = try KernelQueries()
+      let all = try queries.routes(family)
+      for index in [pair.index("v0"), pair.index("w0"), 1] {
+        let expected = all.filter { $0.nextHops.contains { $0.interfaceIndex == index } }
+        #expect(!expected.isEmpty)
+        #expect(Set(try queries.routes(family, interfaceIndex: index)) == Set(expected))
+      }
+    }
+  }
+
   @Test func `next-hop objects are resolved when the kernel does not say what they are`() async throws {
     let pair = Pair()
     try await pair.near.run {
