@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Values of every kind that goes over the control socket, by hand and by seed.
+
+import Wire
+
+@testable import ControlAPI
+
+func prefix(_ text: String) throws -> IPPrefix { try IPPrefix(parsing: text) }
+
+func eid(_ text: String, instance: UInt32 = 0) throws -> EIDPrefix { EIDPrefix(InstanceID(truncating: instance), try prefix(text)) }
+
+func address(_ text: String) throws -> IPAddress { try prefix(text).address }
+
+extension SplitMix64 {
+  mutating func address() -> IPAddress {
+    Bool.random(using: &self)
+      ? .v4(IPv4Address(rawValue: UInt32(truncatingIfNeeded: next()))) : .v6(IPv6Address(high: next(), low: next()))
+  }
+
+  mutating func eid() -> EIDPrefix {
+    let address = address()
+    return EIDPrefix(
+      InstanceID(truncating: UInt32(truncatingIfNeeded: next())),
+      IPPrefix(masking: address, length: Int.random(in: 0...address.family.bitWidth, using: &self)))
+  }
+
+  mutating func locator() -> ControlLocator {
+    ControlLocator(
+      address: address(), priority: .random(in: 0...255, using: &self), weight: .random(in: 0...100, using: &self),
+      reachable: .random(using: &self))
+  }
+
+  mutating func mapping() -> ControlMapping {
+    let target: MappingTarget =
+      Int.random(in: 0..<4, using: &self) == 0
+      ? .action(MappingAction.allCases.randomElement(using: &self) ?? .drop)
+      : .locators((0..<Int.random(in: 1...4, using: &self)).map { _ in locator() })
+    return ControlMapping(eid: eid(), target: target, ttlMinutes: Bool.random(using: &self) ? nil : .random(in: 1...(.max), using: &self))
+  }
+
+  mutating func count() -> PacketCount { PacketCount(packets: next() >> 1, bytes: next() >> 1) }
+
+  mutating func entry() -> MappingEntry {
+    let target: MappingEntry.Target =
+      switch mapping().target {
+      case .action(let action): .action(action)
+      case .locators(let locators):
+        .locators(
+          locators.map { LocatorEntry(locator: $0, state: LocatorState.allCases.randomElement(using: &self) ?? .up, count: count()) })
+      }
+    return MappingEntry(
+      eid: eid(), target: target, ttlMinutes: Bool.random(using: &self) ? nil : 60, expiresInSeconds: Bool.random(using: &self) ? nil : 17,
+      owner: "mapd", origin: MappingOrigin.allCases.randomElement(using: &self) ?? .control, count: count())
+  }
+}
+
+extension RouterStatus {
+  static let sample = RouterStatus(
+    version: "0.1.0", pid: 42, state: .forwarding, uptimeSeconds: 12.5, configuration: "/etc/xtr/site.toml", generation: 7, mappings: 3,
+    databasePrefixes: 1, locators: 2,
+    workers: [
+      WorkerStatus(
+        index: 0, core: 1, queue: 0, loops: 1000, busyPercent: 12.5, sleeps: 3, received: 10, transmitted: 7, dropped: 2, punted: 1,
+        frames: FrameStatus(free: 1, fill: 2, received: 3, transmit: 4, total: 10, violations: 0))
+    ],
+    totals: .sample, exception: ExceptionStatus(injected: 1, failed: 0, overflowed: 0))
+}
+
+extension TrafficTotals {
+  static let sample = TrafficTotals(
+    received: PacketCount(packets: 10, bytes: 640), transmitted: PacketCount(packets: 7, bytes: .max), encapsulated: 4, decapsulated: 3,
+    dropped: 2, punted: 1, drops: [ReasonCount(reason: "no-mapping", packets: 2)],
+    punts: [ReasonCount(reason: "neighbour-unknown", packets: 1)])
+}
+
+extension InterfaceStatus {
+  static let sample = InterfaceStatus(
+    name: "core0", index: 3, role: "core", up: true, driver: "veth", attachMode: "native",
+    queues: [
+      QueueStatus(
+        queue: 0, worker: 0, socketMode: "copy",
+        kernel: KernelQueueStatistics(
+          rxDropped: 1, rxInvalidDescriptors: 2, txInvalidDescriptors: 3, rxRingFull: 4, rxFillRingEmpty: 5, txRingEmpty: 6))
+    ], mtu: 1556, mac: "02:00:00:00:00:01", rlocs: ["192.0.2.1"], received: PacketCount(packets: 1, bytes: 2),
+    transmitted: PacketCount(packets: 3, bytes: 4), changedOffloads: ["rx-lro"])
+}
+
+extension NeighbourStatus {
+  static let sample = NeighbourStatus(
+    interface: "core0", address: "192.0.2.254", mac: nil, state: "incomplete", usedBy: ["192.0.2.2", "a \"quoted\" name"])
+}
