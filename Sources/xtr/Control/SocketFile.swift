@@ -5,6 +5,7 @@
 // Order matters: bind, then group and mode, then listen. Nobody can connect before listen(2), so there is no moment in which
 // the socket is open to more than it should be.
 
+import CLinux
 import Glibc
 
 /// Why the control socket could not be made. One line with the cure.

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `xtr check`: is the configuration right, and what would keep this host from line rate? It changes nothing. The facts are
+// gathered and judged in Check/.
+
+import ArgumentParser
+import ControlAPI
+
+struct CheckCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "check",
+    abstract: "Validate a configuration, and say what would keep this host from line rate and how to mend it.",
+    discussion: "Changes nothing. Run it as the user that will run the router. Exit code 1 or 77 when the router would not start.")
+
+  @Argument(help: ArgumentHelp("The configuration file.", valueName: "config"), completion: .file(extensions: ["toml"]))
+  var file: String
+
+  @OptionGroup var format: FormatOption
+
+  func run() throws {
+    let configuration: Configuration
+    do throws(ConfigurationErrors) {
+      configuration = try Configuration.load(file: file)
+    } catch {
+      if format.json { print(String(decoding: StatusCoding.encode(Report(file: file, error), pretty: true), as: UTF8.self)) }
+      throw CommandFailure(error)
+    }
+    let findings = HostCheck(configuration: configuration, host: .current(), ports: PortFacts.gather(configuration), paths: .gather(configuration))
+      .findings()
+    if format.json {
+      print(String(decoding: StatusCoding.encode(Report(file: file, findings), pretty: true), as: UTF8.self))
+    } else {
+      print(Self.text(file, configuration, findings))
+    }
+    if let failure = Self.failure(findings) { throw failure }
+  }
+
+  /// What the exit code and the line on standard error say; nil when the router would start.
+  static func failure(_ findings: [Finding]) -> CommandFailure? {
+    let errors = findings.filter { $0.severity == .error }
+    guard let first = errors.first else { return nil }
+    let line = "\(errors.count == 1 ? "1 error keeps" : "\(errors.count) errors keep") the router from starting; first: "
+      + "\(first.subject): \(first.what): \(first.cure)"
+    return errors.contains(where: \.isImpossibleHere) ? .impossibleHere(line) : .failed(line)
+  }
+
+  static func text(_ file: String, _ configuration: Configuration, _ findings: [Finding]) -> String {
+    var lines = [
+      "\(file) is valid: \(configuration.interfaces.count) interfaces, \(configuration.database.count) own EID-prefixes, "
+        + "\(configuration.mappings.count) mappings"
+    ]
+    for finding in findings {
+      lines.append("\n\(finding.severity.rawValue): \(finding.subject): \(finding.what)")
+      lines.append("  mend: \(finding.cure)")
+    }
+    if findings.isEmpty { lines.append("nothing keeps this host from line rate") }
+    return lines.joined(separator: "\n")
+  }
+
+  /// What --json prints.
+  struct Report: Codable {
+    var configuration: String
+    var valid: Bool
+    var problems: [Problem]
+    var findings: [Finding]
+
+    struct Problem: Codable {
+      var line: Int?
+      var key: String
+      var message: String
+    }
+
+    init(file: String, _ findings: [Finding]) {
+      self.init(configuration: file, valid: true, problems: [], findings: findings)
+    }
+
+    init(file: String, _ errors: ConfigurationErrors) {
+      let problems = errors.problems.map { Problem(line: $0.line, key: $0.key, message: $0.message) }
+      self.init(configuration: file, valid: false, problems: problems, findings: [])
+    }
+
+    private init(configuration: String, valid: Bool, problems: [Problem], findings: [Finding]) {
+      self.configuration = configuration
+      self.valid = valid
+      self.problems = problems
+      self.findings = findings
+    }
+  }
+}
