@@ -15,7 +15,10 @@ let strict: [SwiftSetting] = [
 let package = Package(
   name: "xtr",
   platforms: [.macOS(.v15)],  // what `Synchronization` asks of a manifest; xtr itself runs on Linux
-  products: [.executable(name: "xtr", targets: ["xtr"])],
+  products: [
+    .executable(name: "xtr", targets: ["xtr"]),
+    .library(name: "DataPlane", targets: ["DataPlane", "PrefixTable", "Wire"]),  // for Benchmarks, a package of its own
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
@@ -33,7 +36,7 @@ let package = Package(
       name: "XDP", dependencies: ["CLinux", "Wire"], swiftSettings: strict,
       plugins: ["CompileSteering"]),
     .target(name: "DataPlane", dependencies: ["CLinux", "Wire", "PrefixTable", "XDP"], swiftSettings: strict),
-    .target(name: "Netlink", dependencies: ["CLinux", "Wire"]),
+    .target(name: "Netlink", dependencies: ["CLinux", "Wire"], swiftSettings: strict),
     .target(name: "MapCache", dependencies: ["Wire", "PrefixTable"]),
     .target(name: "ControlAPI", dependencies: ["Wire"]),
     // Network namespaces, traffic endpoints and captures, for `xtr demo`, the namespace tests and the benchmarks.
@@ -56,7 +59,7 @@ let package = Package(
     .testTarget(name: "PrefixTableTests", dependencies: ["PrefixTable"]),
     .testTarget(name: "XDPTests", dependencies: ["XDP", "CLinux"]),
     .testTarget(name: "DataPlaneTests", dependencies: ["DataPlane", "XDP", "PrefixTable", "Wire", "CLinux"]),
-    .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "Wire"]),
+    .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "Wire", "CLinux"]),
     .testTarget(name: "MapCacheTests", dependencies: ["MapCache"]),
     .testTarget(name: "ControlAPITests", dependencies: ["ControlAPI"]),
     .testTarget(name: "xtrTests", dependencies: ["xtr", "ControlAPI"]),

@@ -3,8 +3,8 @@
 // The exception interface: a TUN through which packets that the fast path cannot finish reach the kernel. The slow path writes
 // them as if they had come in there; the kernel forwards them, resolves the neighbour, and answers with ICMP errors.
 //
-//   inject ──▶ [TUN] ──▶ kernel: rules "iif TUN lookup TABLE" ──▶ route ──▶ neighbour (resolved if need be) ──▶ interface
-//                               └─▶ TTL over, too big, no route ──▶ ICMP error to the packet's source
+//   inject ─▶ [TUN] ─▶ kernel: rules "iif TUN lookup TABLE" ─▶ route ─▶ neighbour, resolved if need be ─▶ interface
+//                        └─▶ TTL over, too big, no route ─▶ ICMP error to the packet's source
 //
 // One device serves all instances that share the main table; an instance with its own routing table gets its own device.
 // An ICMP error that the kernel makes is the host's own packet and so is routed by the main table, not by the instance's: where
@@ -39,7 +39,7 @@ public struct ExceptionDevice: ~Copyable {
   public let name: String
   public let interfaceIndex: UInt32
   /// What the operator has to change for everything to work, one line each, with the cure.
-  public let warnings: [String]
+  public private(set) var warnings: [String]
 
   /// Packets the kernel took, and refused or had no room for.
   public private(set) var injected: UInt64 = 0
@@ -59,7 +59,7 @@ public struct ExceptionDevice: ~Copyable {
     }
     let created = descriptor.becomeTUN(named: name)
     guard created == 0 else { throw .device(name: name, purpose: "creating the TUN device", errno: created) }
-    let index = if_nametoindex(name)
+    let index = OwnedDescriptor.interfaceIndex(named: name)
     guard index != 0 else { throw .device(name: name, purpose: "finding its index", errno: errno) }
 
     let queries = try KernelQueries()
@@ -91,8 +91,13 @@ public struct ExceptionDevice: ~Copyable {
   /// Removes the device and its rules. The end of the value's life does the same.
   public consuming func close() {}
 
+  /// Makes the kernel settings what they must be, and `warnings` true, once more. On a host with systemd-udevd, a new interface
+  /// gets the settings of sysctl.d (by Debian's defaults rp_filter = 2) some time after it has appeared: call this a few
+  /// seconds after `init`, and now and then.
+  public mutating func reapplySettings() { warnings = ForwardingSettings(interface: name).apply() }
+
   /// Gives one IP packet to the kernel, as if it had come in on this device.
-  public mutating func inject(_ packet: UnsafeRawBufferPointer) -> InjectResult {
+  public mutating func inject(_ packet: Span<UInt8>) -> InjectResult {
     let error = descriptor.write(packet)
     if error == 0 {
       injected &+= 1
@@ -100,11 +105,6 @@ public struct ExceptionDevice: ~Copyable {
     }
     refused &+= 1
     return error == EAGAIN || error == ENOBUFS ? .full : .refused(errno: error)
-  }
-
-  /// Gives one IP packet to the kernel, as if it had come in on this device.
-  public mutating func inject(_ packet: Span<UInt8>) -> InjectResult {
-    packet.withUnsafeBytes { inject($0) }
   }
 
   /// Throws away up to `limit` packets that the kernel has routed into the device; returns how many there were.

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The kernel settings without which an exception device does not forward. Applied by ExceptionDevice before it comes up.
+// The kernel settings without which an exception device does not forward. Applied by ExceptionDevice
+// before it comes up, and again when it asks.
 //
 // setting                          value  why
 // ipv4 conf/IF/forwarding          1      the kernel forwards what comes in here (the outgoing interface needs nothing)
 // ipv4 conf/IF/rp_filter           0      sources are reached through other interfaces than this one
 // ipv4 conf/IF/accept_local        1      a packet of the host's own may come back this way
 // ipv4 conf/IF/send_redirects      0      nobody is behind the device to be told
+// ipv6 conf/IF/disable_ipv6        0      the host's default may be 1
 // ipv6 conf/IF/addr_gen_mode       1      no link-local address, hence no duplicate address detection, no solicitations
 // ipv6 conf/IF/accept_ra           0      nobody is behind the device to be heard
 // ipv6 conf/IF/force_forwarding    1      as ipv4's forwarding (Linux 6.17 and later)
@@ -34,6 +36,7 @@ struct ForwardingSettings {
     // Without it the kernel has no IPv6 at all, and there is nothing to set up.
     guard addressMode.value != nil else { return warnings }
     _ = addressMode.set(1)
+    _ = KernelSetting("ipv6/conf/\(interface)/disable_ipv6").set(0)
     _ = KernelSetting("ipv6/conf/\(interface)/accept_ra").set(0)
     if let warning = forwardIPv6() { warnings.append(warning) }
     return warnings

@@ -4,10 +4,13 @@
 
 import CLinux
 
-/// A change of the kernel's network state. Applying events in order to a copy dumped after the monitor was opened keeps the
-/// copy equal to the kernel's, with one exception: when a link goes down or an address is removed, the kernel drops the
-/// IPv4 routes that relied on it without a word. Whoever keeps answers of `KernelQueries.lookup` asks again after `link`,
-/// `linkGone` and `addressGone`, too.
+/// A change of the kernel's network state. Applied in order to a copy that was dumped after the monitor was opened, the events of
+/// links, addresses and neighbours keep the copy equal to the kernel's. Those of routes do not:
+/// - when a link goes down or an address is removed, the kernel drops the IPv4 routes that relied on it without a word;
+/// - IPv6 reports the removal of one of several next hops as `routeGone` with just this one, and an appended one as `route` with all;
+/// - IPv4 can hold several routes of the same table, prefix and priority, and "replace" says only what there is now.
+/// A route event therefore means "ask again about this prefix": by `KernelQueries.lookup`, or by a dump for whoever keeps a
+/// copy; `link`, `linkGone` and `addressGone` mean it, too.
 public enum KernelEvent: Hashable, Sendable {
   /// A link is new or changed: up, down, carrier, address, MTU, name.
   case link(Link)
@@ -17,7 +20,7 @@ public enum KernelEvent: Hashable, Sendable {
   /// A neighbour is new or changed; a state of `failed` means that nobody answered.
   case neighbour(Neighbour)
   case neighbourGone(Neighbour)
-  /// A route is new or replaces the one of the same table, prefix and priority.
+  /// A route is new or changed.
   case route(Route)
   case routeGone(Route)
   /// A policy rule or a next-hop object changed: any answer of `KernelQueries.lookup` may differ now.

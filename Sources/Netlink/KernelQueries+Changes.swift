@@ -15,7 +15,7 @@ extension KernelQueries {
       header: Self.neighbourHeader(address.family, interfaceIndex: interfaceIndex, flags: 0))
     request.attribute(Int(NDA_DST), address: address)
     do {
-      return try exchange(request).lazy.compactMap(Neighbour.init).first
+      return try ask(request, Neighbour.init)
     } catch {
       if error.errno == ENOENT { return nil }
       throw error
@@ -33,13 +33,13 @@ extension KernelQueries {
       "probing neighbour \(address)", type: Int(RTM_NEWNEIGH), flags: NLM_F_ACK | NLM_F_CREATE,
       header: Self.neighbourHeader(address.family, interfaceIndex: interfaceIndex, flags: 0x01))  // NTF_USE
     request.attribute(Int(NDA_DST), address: address)
-    try exchange(request)
+    try command(request)
   }
 
   /// Adds a policy rule; one that exists already in the same form is fine.
   public func addRule(_ rule: PolicyRule) throws(NetlinkError) {
     do {
-      try exchange(
+      try command(
         rule.request("adding policy rule \"\(rule)\"", type: Int(RTM_NEWRULE), flags: NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL))
     } catch {
       if error.errno != EEXIST { throw error }
@@ -49,7 +49,7 @@ extension KernelQueries {
   /// Removes a policy rule; one that is gone already is fine.
   public func deleteRule(_ rule: PolicyRule) throws(NetlinkError) {
     do {
-      try exchange(rule.request("removing policy rule \"\(rule)\"", type: Int(RTM_DELRULE), flags: NLM_F_ACK))
+      try command(rule.request("removing policy rule \"\(rule)\"", type: Int(RTM_DELRULE), flags: NLM_F_ACK))
     } catch {
       if error.errno != ENOENT { throw error }
     }
@@ -60,8 +60,7 @@ extension KernelQueries {
     try dump(
       NetlinkRequest(
         "listing policy rules", type: Int(RTM_GETRULE), flags: NLM_F_DUMP,
-        header: [family.kernelValue] + [UInt8](repeating: 0, count: PolicyRule.headerByteCount - 1))
-    ).compactMap(PolicyRule.init)
+        header: [family.kernelValue] + [UInt8](repeating: 0, count: PolicyRule.headerByteCount - 1)), PolicyRule.init)
   }
 
   /// Sets a link's MTU, and brings it up or down.
@@ -71,7 +70,7 @@ extension KernelQueries {
       "setting up link \(index)", type: Int(RTM_NEWLINK), flags: NLM_F_ACK,
       header: [0, 0, 0, 0] + index.hostBytes + (isUp == true ? up : 0).hostBytes + (isUp == nil ? 0 : up).hostBytes)
     if let mtu { request.attribute(Int(IFLA_MTU), number: UInt32(clamping: mtu)) }
-    try exchange(request)
+    try command(request)
   }
 
   /// ndmsg; the state is NUD_NONE.

@@ -8,7 +8,7 @@ import Glibc
 import Wire
 
 extension KernelQueries {
-  /// RTM_F_LOOKUP_TABLE: answer with the table the route was found in.
+  /// RTM_F_LOOKUP_TABLE: answer with the table the route was found in. IPv6 always does, and refuses the flag.
   private static let flagLookupTable: UInt32 = 0x1000
 
   /// The kernel's own decision for a packet to `destination`, policy rules and multipath included.
@@ -32,19 +32,20 @@ extension KernelQueries {
       header: [
         destination.family.kernelValue, UInt8(destination.family.bitWidth),
         source == nil ? 0 : UInt8(destination.family.bitWidth), 0, 0, 0, 0, 0,
-      ] + Self.flagLookupTable.hostBytes)
+      ] + (destination.family == .ipv4 ? Self.flagLookupTable : 0).hostBytes)
     request.attribute(Int(RTA_DST.rawValue), address: destination)
     if let source { request.attribute(Int(RTA_SRC.rawValue), address: source) }
     if let incomingInterface { request.attribute(Int(RTA_IIF.rawValue), number: incomingInterface) }
     if let outgoingInterface { request.attribute(Int(RTA_OIF.rawValue), number: outgoingInterface) }
-    let messages: [NetlinkMessage]
+    let answer: RouteAnswer?
     do {
-      messages = try exchange(request)
+      answer = try ask(request, RouteAnswer.init)
     } catch {
-      if case .refused(_, let errno, _) = error, let answer = RouteAnswer(errno: errno) { return answer }
+      // The same codes with an explanation say that the question was wrong.
+      if case .refused(_, let errno, nil) = error, let answer = RouteAnswer(errno: errno) { return answer }
       throw error
     }
-    guard let answer = messages.lazy.compactMap(RouteAnswer.init).first else { throw .noAnswer(purpose: purpose) }
+    guard let answer else { throw .noAnswer(purpose: purpose) }
     return answer
   }
 
@@ -69,7 +70,7 @@ extension KernelQueries {
       header: [UInt8](repeating: 0, count: NextHopObject.headerByteCount))
     request.attribute(Int(NHA_ID), number: id)
     do {
-      return try exchange(request).lazy.compactMap(NextHopObject.init).first
+      return try ask(request, NextHopObject.init)
     } catch {
       if error.errno == ENOENT { return nil }
       throw error

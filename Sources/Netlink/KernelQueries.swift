@@ -33,8 +33,7 @@ public final class KernelQueries {
     try dump(
       NetlinkRequest(
         "listing links", type: Int(RTM_GETLINK), flags: NLM_F_DUMP,
-        header: [UInt8](repeating: 0, count: Link.headerByteCount))
-    ).compactMap(Link.init)
+        header: [UInt8](repeating: 0, count: Link.headerByteCount)), Link.init)
   }
 
   /// One link; nil when there is none of that index.
@@ -43,7 +42,7 @@ public final class KernelQueries {
       "asking for link \(index)", type: Int(RTM_GETLINK), flags: 0,
       header: [0, 0, 0, 0] + index.hostBytes + [UInt8](repeating: 0, count: 8))
     do {
-      return try exchange(request).compactMap(Link.init).first
+      return try ask(request, Link.init)
     } catch {
       if error.errno == ENODEV { return nil }
       throw error
@@ -55,8 +54,7 @@ public final class KernelQueries {
     try dump(
       NetlinkRequest(
         "listing addresses", type: Int(RTM_GETADDR), flags: NLM_F_DUMP,
-        header: [UInt8](repeating: 0, count: AddressEntry.headerByteCount))
-    ).compactMap(AddressEntry.init)
+        header: [UInt8](repeating: 0, count: AddressEntry.headerByteCount)), AddressEntry.init)
   }
 
   /// All neighbours, both families.
@@ -64,71 +62,97 @@ public final class KernelQueries {
     try dump(
       NetlinkRequest(
         "listing neighbours", type: Int(RTM_GETNEIGH), flags: NLM_F_DUMP,
-        header: [UInt8](repeating: 0, count: Neighbour.headerByteCount))
-    ).compactMap(Neighbour.init)
+        header: [UInt8](repeating: 0, count: Neighbour.headerByteCount)), Neighbour.init)
   }
 
-  /// All routes of a family: of one table, or of all (local and broadcast ones included).
-  public func routes(_ family: AddressFamily, table: UInt32? = nil) throws(NetlinkError) -> [Route] {
+  /// All routes of a family: of one table or of all (local and broadcast ones included), and with `interfaceIndex` only
+  /// those with a next hop there. The kernel itself leaves the others out, so that a full Internet table elsewhere is not
+  /// carried over.
+  public func routes(
+    _ family: AddressFamily, table: UInt32? = nil, interfaceIndex: UInt32? = nil
+  ) throws(NetlinkError) -> [Route] {
     var request = NetlinkRequest(
       "listing routes", type: Int(RTM_GETROUTE), flags: NLM_F_DUMP,
       header: [family.kernelValue] + [UInt8](repeating: 0, count: Route.headerByteCount - 1))
     if let table { request.attribute(Int(RTA_TABLE.rawValue), number: table) }
-    let routes: [Route]
+    if let interfaceIndex { request.attribute(Int(RTA_OIF.rawValue), number: interfaceIndex) }
+    var routes: [Route]
     do {
-      routes = try dump(request).compactMap(Route.init)
+      // Kernels before 4.20 do not filter.
+      routes = try dump(request) { message in
+        Route(message).flatMap { table == nil || $0.table == table ? $0 : nil }
+      }
     } catch {
       // A table in which no route ever was does not exist.
       if table != nil, error.errno == ENOENT { return [] }
       throw error
     }
+    try resolveObjects(of: &routes)
+    guard let interfaceIndex else { return routes }
+    return routes.filter { $0.nextHops.contains { $0.interfaceIndex == interfaceIndex } }
+  }
+
+  /// Fills in next hops that the kernel named by object only.
+  private func resolveObjects(of routes: inout [Route]) throws(NetlinkError) {
     var objects: [UInt32: [NextHop]] = [:]
-    var result: [Route] = []
-    result.reserveCapacity(routes.count)
-    for route in routes where table == nil || route.table == table {
-      guard route.nextHops.isEmpty, let id = route.nextHopID else {
-        result.append(route)
-        continue
-      }
+    for index in routes.indices where routes[index].nextHops.isEmpty {
+      guard let id = routes[index].nextHopID else { continue }
       let hops = if let known = objects[id] { known } else { try nextHops(ofObject: id) }
       objects[id] = hops
-      result.append(route.with(nextHops: hops))
+      routes[index] = routes[index].with(nextHops: hops)
     }
-    return result
   }
 
   // MARK: Exchange
 
-  /// The messages of a dump, asked again while the kernel says that its tables changed under it.
-  func dump(_ request: NetlinkRequest) throws(NetlinkError) -> [NetlinkMessage] {
+  /// What the messages of a dump say, asked again while the kernel reports that its tables changed under it.
+  func dump<Value>(
+    _ request: NetlinkRequest, _ parse: (NetlinkMessage) -> Value?
+  ) throws(NetlinkError) -> [Value] {
     for _ in 0..<Self.dumpAttempts {
-      let messages = try exchange(request, isDump: true)
-      if messages.allSatisfy({ $0.flags & UInt16(NLM_F_DUMP_INTR) == 0 }) {
-        return messages.filter { $0.type != UInt16(NLMSG_DONE) }
+      var values: [Value] = []
+      var isInterrupted = false
+      try exchange(request, isDump: true) { message in
+        if message.flags & UInt16(NLM_F_DUMP_INTR) != 0 { isInterrupted = true }
+        if message.type != UInt16(NLMSG_DONE), let value = parse(message) { values.append(value) }
       }
+      if !isInterrupted { return values }
     }
     throw .unstable(purpose: request.purpose)
   }
 
-  /// One request and everything that answers it: a message without NLM_F_MULTI, an acknowledgement, or all parts of a dump
-  /// with its NLMSG_DONE.
-  @discardableResult
-  func exchange(_ request: NetlinkRequest, isDump: Bool = false) throws(NetlinkError) -> [NetlinkMessage] {
+  /// What the one answer to a request says; nil when the kernel only acknowledged it.
+  func ask<Value>(
+    _ request: NetlinkRequest, _ parse: (NetlinkMessage) -> Value?
+  ) throws(NetlinkError) -> Value? {
+    var answer: Value?
+    try exchange(request, isDump: false) { answer = parse($0) }
+    return answer
+  }
+
+  /// A request that is only acknowledged.
+  func command(_ request: NetlinkRequest) throws(NetlinkError) {
+    try exchange(request, isDump: false) { _ in }
+  }
+
+  /// Sends a request and hands over everything that answers it: one message, or all parts of a dump with its NLMSG_DONE.
+  /// An acknowledgement ends the exchange without a message; a refusal throws.
+  private func exchange(
+    _ request: NetlinkRequest, isDump: Bool, _ body: (NetlinkMessage) -> Void
+  ) throws(NetlinkError) {
     sequence &+= 1
     let sent = socket.send(request.finished(sequence: sequence))
     guard sent == 0 else { throw .system(purpose: request.purpose, errno: sent) }
-    var answers: [NetlinkMessage] = []
     while true {
       switch socket.receive() {
       case .datagram(let bytes):
         for message in NetlinkMessages(datagram: bytes) where message.sequence == sequence {
-          if message.type == UInt16(NLMSG_ERROR) || message.type == UInt16(NLMSG_DONE) {
-            try Self.check(message, request)
-            if message.type == UInt16(NLMSG_DONE) { answers.append(message) }
-            return answers
+          if message.type == UInt16(NLMSG_ERROR) {
+            return try Self.check(message, request)
           }
-          answers.append(message)
-          if !isDump { return answers }
+          if message.type == UInt16(NLMSG_DONE) { try Self.check(message, request) }
+          body(message)
+          if !isDump || message.type == UInt16(NLMSG_DONE) { return }
         }
       case .empty: throw .noAnswer(purpose: request.purpose)
       case .overrun: throw .system(purpose: request.purpose, errno: ENOBUFS)

@@ -24,6 +24,6 @@ struct KernelSetting {
   /// 0, or the errno: ENOENT when the kernel has no such setting, EROFS in a container that may not change it.
   func set(_ value: Int) -> CInt {
     guard let file = OwnedDescriptor.open(path, O_WRONLY) else { return errno }
-    return Array("\(value)\n".utf8).withUnsafeBytes { file.write($0) }
+    return file.write(Array("\(value)\n".utf8).span)
   }
 }

@@ -39,11 +39,11 @@ public enum NetlinkError: Error, Hashable, CustomStringConvertible {
 
   public var description: String {
     switch self {
-    case .system(let purpose, let errno): "\(purpose): \(Self.text(errno))\(Self.cure(errno))"
+    case .system(let purpose, let errno): "\(purpose): \(errorText(errno))\(Self.cure(errno))"
     case .refused(let purpose, let errno, let reason):
-      "\(purpose): the kernel refuses: \(reason ?? Self.text(errno))\(Self.cure(errno))"
+      "\(purpose): the kernel refuses: \(reason ?? errorText(errno))\(Self.cure(errno))"
     case .device(let name, let purpose, let errno):
-      "exception device \(name): \(purpose): \(Self.text(errno))\(Self.deviceCure(errno))"
+      "exception device \(name): \(purpose): \(errorText(errno))\(Self.deviceCure(errno))"
     case .unusableName(let name):
       "\"\(name)\" cannot name an interface: 1 to 15 letters, digits, '-', '_' or '.', and neither \".\" nor \"..\""
     case .unstable(let purpose):
@@ -51,8 +51,6 @@ public enum NetlinkError: Error, Hashable, CustomStringConvertible {
     case .noAnswer(let purpose): "\(purpose): the kernel did not answer within 5 seconds; see dmesg"
     }
   }
-
-  private static func text(_ errno: CInt) -> String { String(cString: strerror(errno)) }
 
   private static func cure(_ errno: CInt) -> String {
     switch errno {

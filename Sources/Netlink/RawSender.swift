@@ -26,6 +26,9 @@ public enum SendResult: Hashable, Sendable {
 /// itself writes the IPv4 total length and header checksum.
 /// Thread: slow path. Packets leave from the network namespace of the thread that made it.
 public struct RawSender: ~Copyable {
+  private static let ipv4HeaderByteCount = 20
+  private static let ipv6HeaderByteCount = 40
+
   private let ipv4: OwnedDescriptor
   /// nil when the kernel has no IPv6.
   private let ipv6: OwnedDescriptor?
@@ -46,18 +49,18 @@ public struct RawSender: ~Copyable {
   }
 
   /// Sends a complete IP packet from one of the host's addresses, without blocking.
-  public func send(_ packet: UnsafeRawBufferPointer) -> SendResult {
-    guard let version = packet.first.map({ $0 >> 4 }) else { return .malformed }
+  public func send(_ packet: Span<UInt8>) -> SendResult {
+    guard packet.count >= Self.ipv4HeaderByteCount else { return .malformed }
     let error: CInt
-    switch version {
+    switch packet[0] >> 4 {
     case 4:
-      guard packet.count >= 20, packet[0] & 0xF >= 5, Int(packet[2]) << 8 | Int(packet[3]) == packet.count else {
-        return .malformed
-      }
+      guard packet[0] & 0xF >= 5, Int(packet[2]) << 8 | Int(packet[3]) == packet.count else { return .malformed }
       error = ipv4.sendIPv4(packet)
     case 6:
-      guard packet.count >= 40, Int(packet[4]) << 8 | Int(packet[5]) == packet.count - 40 else { return .malformed }
-      guard let result = ipv6?.sendIPv6(packet) else { return .malformed }
+      guard packet.count >= Self.ipv6HeaderByteCount,
+        Int(packet[4]) << 8 | Int(packet[5]) == packet.count - Self.ipv6HeaderByteCount,
+        let result = ipv6?.sendIPv6(packet)
+      else { return .malformed }
       error = result
     default: return .malformed
     }
@@ -68,7 +71,4 @@ public struct RawSender: ~Copyable {
     default: .unroutable(errno: error)
     }
   }
-
-  /// Sends a complete IP packet from one of the host's addresses, without blocking.
-  public func send(_ packet: Span<UInt8>) -> SendResult { packet.withUnsafeBytes { send($0) } }
 }

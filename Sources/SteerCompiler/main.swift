@@ -7,8 +7,8 @@
 //
 // CLANG is the environment's CLANG, or empty: then it is /usr/bin/clang, or the first clang on PATH.
 //
-// The bytes become hexadecimal digits in a StaticString and not an array literal: the Swift compiler takes 0.1 s for the
-// string and seconds for the array, and a debug build would fill that array element by element at run time.
+// The bytes become hexadecimal digits in a StaticString and not an array literal: for this object of 35 KB swiftc takes 0.08 s
+// over the string, 4.6 s (-Onone) and 8.8 s (-O) over the array.
 
 import Foundation
 

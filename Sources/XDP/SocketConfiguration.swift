@@ -58,8 +58,8 @@ public struct SocketConfiguration: Equatable, Sendable {
 
 /// What came of a wake-up. Not an error to throw: it happens on the packet path.
 public enum WakeResult: Equatable, Sendable {
-  /// The kernel has done what it would. If the transmit ring still has something pending, the completion ring is full or
-  /// the card is busy: drain completions before the next wake-up.
+  /// The kernel has done what it would. If the transmit ring still has something pending, the completion ring is full, the
+  /// card is busy or a descriptor was invalid: drain completions before the next wake-up.
   case done
   /// The kernel stopped for now (EAGAIN, EBUSY, ENOBUFS; in copy mode after 32 packets): wake it again.
   case again

@@ -62,8 +62,8 @@ struct SteeringAttacher {
     switch (code, mode) {
     case (EPERM, _):
       return .noPrivilege(doing: "attach the steering program to \(interfaceName)")
-    case (ENODEV, _), (ENXIO, _):
-      return .interface(name: interfaceName, problem: "there is no such interface any more", cure: "name one of `ip link`")
+    case (ENODEV, _), (ENXIO, _), (EINVAL, _) where !interfaceExists(interfaceIndex):
+      return .interface(name: interfaceName, problem: "there is no such interface any more", cure: "`ip link` lists those that there are")
     case (EBUSY, _), (EEXIST, _):
       return foreignProgram(code, call)
     case (EINVAL, _) where !kernelIsAtLeast(5, 9):
@@ -72,9 +72,7 @@ struct SteeringAttacher {
       return .interface(
         name: interfaceName, problem: "its driver has no native XDP", cure: "set attach = \"generic\", which is slower")
     case (EINVAL, .native), (ERANGE, .native), (E2BIG, .native), (EMSGSIZE, .native):
-      return .interface(
-        name: interfaceName, problem: "its driver refuses XDP in native mode with \(mtuText) (\(errnoText(code)))",
-        cure: "lower the MTU to \(Self.nativeMTU) or less, switch LRO off (ethtool -K), or set attach = \"generic\"")
+      return nativeRefused(code)
     case (ENOSPC, .native), (ENOMEM, .native):
       return .interface(
         name: interfaceName, problem: "its driver refuses XDP in native mode with these queues (\(errnoText(code)))",
@@ -94,5 +92,16 @@ struct SteeringAttacher {
       cure: "an XDP program may be attached to a bond or team that this interface belongs to")
   }
 
-  private var mtuText: String { "this MTU" }
+  /// Drivers say why in the kernel's log only; a large MTU is by far the most frequent reason.
+  private func nativeRefused(_ code: CInt) -> XDPError {
+    let interface = try? Interface.named(interfaceName)
+    guard let mtu = interface?.mtu, mtu > Self.nativeMTU else {
+      return .interface(
+        name: interfaceName, problem: "its driver refuses XDP in native mode (\(errnoText(code)))",
+        cure: "switch LRO off (ethtool -K), see the kernel's log for the reason, or set attach = \"generic\"")
+    }
+    return .interface(
+      name: interfaceName, problem: "MTU \(mtu) is too large for XDP in native mode (\(errnoText(code)))",
+      cure: "lower it to \(Self.nativeMTU) or less, or set attach = \"generic\", which is slower")
+  }
 }

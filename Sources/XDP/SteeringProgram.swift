@@ -57,8 +57,8 @@ public struct SteeringProgram: ~Copyable {
     self.interfaceName = interfaceName
   }
 
-  /// Names the AF_XDP socket that receives what queue `queue` lifts. It needs its receive ring by now; it may be bound later.
-  /// When it closes, the kernel takes it out and that queue's frames pass.
+  /// Names the AF_XDP socket that receives what queue `queue` lifts. It should be bound by now: until then the kernel drops what
+  /// is lifted to it. When it closes, the kernel takes it out and that queue's frames pass.
   public func register(socket descriptor: CInt, queue: Int) throws(XDPError) {
     try maps.register(socket: descriptor, queue: queue)
   }

@@ -7,6 +7,7 @@
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 #include <linux/if_link.h>
+#include <linux/if_xdp.h>
 
 #include "../../../bpf/steer.h"
 

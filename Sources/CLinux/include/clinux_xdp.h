@@ -4,6 +4,7 @@
 #pragma once
 
 #include <assert.h>
+#include <bpf/bpf.h>
 #include <linux/ethtool.h>
 #include <linux/if_xdp.h>
 #include <net/if.h>

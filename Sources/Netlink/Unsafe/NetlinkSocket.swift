@@ -7,7 +7,7 @@ import Glibc
 
 /// Owns a libmnl socket and a receive buffer. Invariant S1: both live from `init` to `deinit` and are used by one thread at a
 /// time.
-struct NetlinkSocket: ~Copyable {
+@safe struct NetlinkSocket: ~Copyable {
   /// What a receive call came back with.
   enum Received {
     /// A whole datagram, copied out of the buffer.
@@ -25,25 +25,28 @@ struct NetlinkSocket: ~Copyable {
   private let socket: OpaquePointer
   private let buffer: UnsafeMutableRawPointer
 
-  var fileDescriptor: CInt { mnl_socket_get_fd(socket) }
+  /// SAFETY: S1.
+  var fileDescriptor: CInt { unsafe mnl_socket_get_fd(socket) }
 
   init(nonBlocking: Bool, purpose: String) throws(NetlinkError) {
     let flags = SOCK_CLOEXEC.rawValue | (nonBlocking ? SOCK_NONBLOCK.rawValue : 0)
-    guard let socket = mnl_socket_open2(NETLINK_ROUTE, CInt(bitPattern: flags)) else {
+    // SAFETY: libmnl hands over a socket of its own, closed below or by `deinit`.
+    guard let socket = unsafe mnl_socket_open2(NETLINK_ROUTE, CInt(bitPattern: flags)) else {
       throw .system(purpose: purpose, errno: errno)
     }
-    guard mnl_socket_bind(socket, 0, 0) == 0 else {
+    guard unsafe mnl_socket_bind(socket, 0, 0) == 0 else {
       let error = errno
-      mnl_socket_close(socket)
+      unsafe mnl_socket_close(socket)
       throw .system(purpose: purpose, errno: error)
     }
-    self.socket = socket
-    buffer = .allocate(byteCount: Self.bufferByteCount, alignment: 16)
+    unsafe self.socket = socket
+    unsafe buffer = .allocate(byteCount: Self.bufferByteCount, alignment: 16)
   }
 
   deinit {
-    mnl_socket_close(socket)
-    buffer.deallocate()
+    // SAFETY: S1, the last use.
+    unsafe mnl_socket_close(socket)
+    unsafe buffer.deallocate()
   }
 
   /// Follows a multicast group (RTNLGRP_*).
@@ -55,7 +58,7 @@ struct NetlinkSocket: ~Copyable {
   func setOption(_ option: CInt, _ value: CInt, purpose: String) throws(NetlinkError) {
     var value = value
     // SAFETY: the kernel reads the four bytes of `value`, which outlives the call.
-    guard mnl_socket_setsockopt(socket, option, &value, socklen_t(MemoryLayout<CInt>.size)) == 0 else {
+    guard unsafe mnl_socket_setsockopt(socket, option, &value, socklen_t(MemoryLayout<CInt>.size)) == 0 else {
       throw .system(purpose: purpose, errno: errno)
     }
   }
@@ -65,8 +68,8 @@ struct NetlinkSocket: ~Copyable {
     var value = CInt(clamping: byteCount)
     let size = socklen_t(MemoryLayout<CInt>.size)
     // SAFETY: the kernel reads the four bytes of `value`, which outlives the calls.
-    if setsockopt(fileDescriptor, SOL_SOCKET, SO_RCVBUFFORCE, &value, size) != 0 {
-      _ = setsockopt(fileDescriptor, SOL_SOCKET, SO_RCVBUF, &value, size)
+    if unsafe setsockopt(fileDescriptor, SOL_SOCKET, SO_RCVBUFFORCE, &value, size) != 0 {
+      _ = unsafe setsockopt(fileDescriptor, SOL_SOCKET, SO_RCVBUF, &value, size)
     }
   }
 
@@ -74,14 +77,14 @@ struct NetlinkSocket: ~Copyable {
   func setReceiveTimeout(seconds: Int) {
     var value = timeval(tv_sec: seconds, tv_usec: 0)
     // SAFETY: the kernel reads the bytes of `value`, which outlives the call.
-    _ = setsockopt(fileDescriptor, SOL_SOCKET, SO_RCVTIMEO, &value, socklen_t(MemoryLayout<timeval>.size))
+    _ = unsafe setsockopt(fileDescriptor, SOL_SOCKET, SO_RCVTIMEO, &value, socklen_t(MemoryLayout<timeval>.size))
   }
 
   /// 0, or the errno.
   func send(_ bytes: [UInt8]) -> CInt {
     while true {
       // SAFETY: S1; the kernel reads `bytes`, which outlive the call.
-      if mnl_socket_sendto(socket, bytes, bytes.count) >= 0 { return 0 }
+      if unsafe mnl_socket_sendto(socket, bytes, bytes.count) >= 0 { return 0 }
       if errno != EINTR { return errno }
     }
   }
@@ -89,10 +92,10 @@ struct NetlinkSocket: ~Copyable {
   func receive() -> Received {
     while true {
       // SAFETY: S1; libmnl writes at most `bufferByteCount` bytes.
-      let count = mnl_socket_recvfrom(socket, buffer, Self.bufferByteCount)
+      let count = unsafe mnl_socket_recvfrom(socket, buffer, Self.bufferByteCount)
       if count >= 0 {
         // SAFETY: the kernel has written `count` bytes, count ≤ bufferByteCount (libmnl answers ENOSPC otherwise).
-        return .datagram(Array(UnsafeRawBufferPointer(start: buffer, count: count))[...])
+        return unsafe .datagram(Array(UnsafeRawBufferPointer(start: buffer, count: count))[...])
       }
       switch errno {
       case EINTR: continue

@@ -79,7 +79,7 @@ extension IPv6Address: LosslessStringConvertible, CustomStringConvertible {
         guard let v4 = IPv4Address(part) else { return nil }
         groups += [UInt16(v4.rawValue >> 16), UInt16(truncatingIfNeeded: v4.rawValue)]
       } else {
-        guard (1...4).contains(part.utf8.count), part.first != "+", let group = UInt16(part, radix: 16) else { return nil }
+        guard (1...4).contains(part.utf8.count), part.isUnsigned, let group = UInt16(part, radix: 16) else { return nil }
         groups.append(group)
       }
     }
@@ -105,6 +105,9 @@ extension IPv6Address: LosslessStringConvertible, CustomStringConvertible {
 }
 
 extension StringProtocol {
+  /// Whether a number's text has no sign: the standard library takes "+1", and "-0" for unsigned numbers, too.
+  var isUnsigned: Bool { utf8.first != UInt8(ascii: "+") && utf8.first != UInt8(ascii: "-") }
+
   /// The first place of `needle`, without Foundation.
   fileprivate func range(of needle: String) -> Range<Index>? {
     var i = startIndex

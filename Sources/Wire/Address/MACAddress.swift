@@ -30,7 +30,7 @@ extension MACAddress: LosslessStringConvertible, CustomStringConvertible {
     let parts = text.split(separator: ":", omittingEmptySubsequences: false)
     var octets: [UInt8] = []
     for part in parts {
-      guard part.utf8.count == 2, part.first != "+", let octet = UInt8(part, radix: 16) else { return nil }
+      guard part.utf8.count == 2, part.isUnsigned, let octet = UInt8(part, radix: 16) else { return nil }
       octets.append(octet)
     }
     self.init(octets: octets)

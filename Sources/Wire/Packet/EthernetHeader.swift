@@ -82,7 +82,11 @@ public struct EthernetHeader: Equatable, Sendable {
 
   /// Throws `.truncated`.
   public init(parsing bytes: PacketBytes) throws(WireError) {
-    guard let view = EthernetView(bytes) else { throw .truncated(.ethernet, needed: 14, available: bytes.count) }
+    guard let view = EthernetView(bytes) else {
+      let isTagged = bytes.count >= EthernetView.untaggedByteCount
+      throw .truncated(
+        .ethernet, needed: isTagged ? EthernetView.taggedByteCount : EthernetView.untaggedByteCount, available: bytes.count)
+    }
     self.init(
       destination: view.destination, source: view.source, vlan: VLANID(rawValue: view.vlan),
       etherType: EtherType(rawValue: view.etherType))

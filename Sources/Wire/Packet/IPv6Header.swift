@@ -69,7 +69,7 @@ public struct IPv6View: Sendable {
         guard found.offset + 8 <= totalLength else { return nil }
         let word = bytes.u16(found.offset + 2)
         found.protocolNumber = bytes.u8(found.offset)
-        found.isFragment = word & 0xFFF9 != 0
+        found.isFragment = found.isFragment || word & 0xFFF9 != 0
         found.isLaterFragment = word & 0xFFF8 != 0
         found.offset += 8
         if found.isLaterFragment { return found }

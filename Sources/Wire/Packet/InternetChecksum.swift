@@ -19,10 +19,10 @@ public struct InternetChecksum: Sendable {
     switch address {
     case .v4(let a): add(a.rawValue)
     case .v6(let a):
-      for half in [a.high, a.low] {
-        add(UInt32(truncatingIfNeeded: half >> 32))
-        add(UInt32(truncatingIfNeeded: half))
-      }
+      add(UInt32(truncatingIfNeeded: a.high >> 32))
+      add(UInt32(truncatingIfNeeded: a.high))
+      add(UInt32(truncatingIfNeeded: a.low >> 32))
+      add(UInt32(truncatingIfNeeded: a.low))
     }
   }
 

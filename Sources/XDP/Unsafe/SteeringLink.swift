@@ -68,6 +68,14 @@ struct AttachedProgram: Equatable {
   }
 }
 
+/// Whether the calling thread's network namespace has an interface of this index. Thread: any.
+func interfaceExists(_ index: UInt32) -> Bool {
+  // SAFETY: the kernel writes a name of at most IF_NAMESIZE bytes.
+  unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(IF_NAMESIZE)) {
+    unsafe if_indextoname(index, $0.baseAddress) != nil
+  }
+}
+
 /// Whether the running kernel is at least of this version. Thread: any.
 func kernelIsAtLeast(_ major: Int, _ minor: Int) -> Bool {
   var names = utsname()

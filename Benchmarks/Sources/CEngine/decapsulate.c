@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The ETR's stages: DataPlane/Decapsulate.swift.
+
+#include "packet.h"
+
+#define COLD static __attribute__((noinline))
+
+/// What the outer header tells, and the bytes that are left of the packet by its account.
+struct outer {
+  uint8_t traffic_class;
+  uint8_t time_to_live;
+  uint8_t *datagram;
+  size_t length;
+};
+
+/// RFC 6040 4.2; −1: drop.
+static inline int combine_ecn(uint8_t inner, uint8_t outer) {
+  static const int8_t result[4][4] = {{0, 0, 0, -1}, {1, 1, 1, 3}, {2, 1, 2, 3}, {3, 3, 3, 3}};
+  return result[inner & 3][outer & 3];
+}
+
+COLD bool has_right_checksum(const uint8_t *datagram, size_t available, const uint8_t *addresses, size_t address_bytes) {
+  if (available < 8 || u16(datagram + 4) < 8 || u16(datagram + 4) > available || u16(datagram + 6) == 0) return true;
+  size_t length = u16(datagram + 4), i = 0;
+  uint64_t sum = 17 + length;
+  for (size_t a = 0; a < address_bytes; a += 2) sum += u16(addresses + a);
+  for (; i + 2 <= length; i += 2) sum += u16(datagram + i);
+  if (i < length) sum += (uint64_t)datagram[i] << 8;
+  while (sum >> 16) sum = (sum & 0xFFFF) + (sum >> 16);
+  return sum == 0xFFFF;
+}
+
+COLD void pass_up(struct packet *packet) {
+  uint16_t type, vlan;
+  size_t offset;
+  if (!read_ethernet(packet, &type, &offset, &vlan)) { packet->verdict = FRAME_MALFORMED; return; }
+  packet->start += offset;
+  packet->length -= offset;
+  packet->verdict = CONTROL;
+}
+
+static inline void read_inner(struct cengine *engine, struct packet *packet, uint8_t *p, size_t length, const struct outer *outer,
+                              const struct forwarding_state *state, struct instance_roots roots) {
+  if (length < 20) { packet->verdict = INNER_TRUNCATED; return; }
+  uint8_t traffic_class;
+  if (p[0] >> 4 == 4) {
+    if (!is_ipv4(p, length)) { packet->verdict = INNER_TRUNCATED; return; }
+    packet->inner_family = 4;
+    packet->inner_length = u16(p + 2);
+    packet->time_to_live = p[8] < outer->time_to_live ? p[8] : outer->time_to_live;
+    traffic_class = p[1];
+    packet->destination_place = add_lookup(&engine->lookups, state->table, roots.ipv4, (uint64_t)u32(p + 16) << 32, 0);
+  } else if (p[0] >> 4 == 6) {
+    if (!is_ipv6(p, length)) { packet->verdict = INNER_TRUNCATED; return; }
+    packet->inner_family = 6;
+    packet->inner_length = u16(p + 4) + 40;
+    packet->time_to_live = p[7] < outer->time_to_live ? p[7] : outer->time_to_live;
+    traffic_class = u16(p) >> 4;
+    packet->destination_place = add_lookup(&engine->lookups, state->table, roots.ipv6, u64(p + 24), u64(p + 32));
+  } else {
+    packet->verdict = INNER_VERSION_UNKNOWN;
+    return;
+  }
+  packet->inner_offset = p - packet->start;
+  int ecn = combine_ecn(traffic_class, outer->traffic_class);
+  if (ecn < 0) { packet->verdict = CONGESTION_MARK_LOST; return; }
+  packet->traffic_class = ((state->settings.copies_dscp ? outer->traffic_class : traffic_class) & 0xFC) | ecn;
+}
+
+static inline void read_lisp(struct cengine *engine, struct packet *packet, const struct outer *outer,
+                             const struct forwarding_state *state, struct roots_cache *cache) {
+  uint8_t *udp = outer->datagram;
+  if (outer->length < 8 || u16(udp + 4) < 8 || u16(udp + 4) > outer->length) { packet->verdict = UDP_MALFORMED; return; }
+  if (u16(udp + 2) != 4341) { packet->verdict = NOT_LISP; return; }
+  size_t length = u16(udp + 4) - 8u;
+  if (length < 8) { packet->verdict = LISP_TRUNCATED; return; }
+  uint64_t lisp = u64(udp + 8);
+  if (lisp >> 56 & 3) { packet->verdict = ENCRYPTED_WITHOUT_KEY; return; }
+  packet->instance = lisp >> 59 & 1 ? (lisp >> 8) & 0xFFFFFF : 0;
+  if (packet->instance == 0xFFFFFF) { pass_up(packet); return; }
+  struct instance_roots roots = find_roots(cache, packet->instance, state->table);
+  if ((roots.ipv4 | roots.ipv6) == 0) { packet->verdict = INSTANCE_UNKNOWN; return; }
+  read_inner(engine, packet, udp + 16, length - 8, outer, state, roots);
+}
+
+/// Stage 1.
+static inline void read_outer(struct cengine *engine, struct packet *packet, const struct forwarding_state *state,
+                              struct roots_cache *cache) {
+  uint16_t type, vlan;
+  size_t offset;
+  struct outer outer;
+  if (!read_ethernet(packet, &type, &offset, &vlan)) { packet->verdict = FRAME_MALFORMED; return; }
+  uint8_t *p = packet->start + offset;
+  size_t length = packet->length - offset;
+  if (type == 0x0800) {
+    if (!is_ipv4(p, length)) { packet->verdict = OUTER_MALFORMED; return; }
+    if (p[9] != 17) { packet->verdict = NOT_LISP; return; }
+    if (u16(p + 6) & 0x3FFF) { packet->verdict = OUTER_FRAGMENT; return; }
+    uint32_t source = u32(p + 12);
+    if (source >> 24 == 0 || source >> 24 == 127 || source >> 29 == 7 || is_own_ipv4(state, source)) {
+      packet->verdict = OUTER_SOURCE_INVALID;
+      return;
+    }
+    size_t header = (size_t)(p[0] & 15) << 2;
+    outer = (struct outer){p[1], p[8], p + header, u16(p + 2) - header};
+    if (state->settings.verifies_udp_checksum && !has_right_checksum(outer.datagram, outer.length, p + 12, 8)) {
+      packet->verdict = UDP_CHECKSUM_WRONG;
+      return;
+    }
+  } else if (type == 0x86DD) {
+    if (!is_ipv6(p, length)) { packet->verdict = OUTER_MALFORMED; return; }
+    size_t header = 40;
+    if (p[6] != 17) {
+      struct upper_layer upper;
+      if (!upper_layer(p, &upper) || upper.protocol != 17) { packet->verdict = NOT_LISP; return; }
+      if (upper.is_fragment) { packet->verdict = OUTER_FRAGMENT; return; }
+      header = upper.offset;
+    }
+    struct ipv6_address source = {u64(p + 8), u64(p + 16)};
+    if (source.high >> 56 == 0xFF || (source.high == 0 && source.low <= 1) || is_own_ipv6(state, source)) {
+      packet->verdict = OUTER_SOURCE_INVALID;
+      return;
+    }
+    outer = (struct outer){u16(p) >> 4, p[7], p + header, u16(p + 4) + 40u - header};
+    if (state->settings.verifies_udp_checksum && !has_right_checksum(outer.datagram, outer.length, p + 8, 32)) {
+      packet->verdict = UDP_CHECKSUM_WRONG;
+      return;
+    }
+  } else {
+    packet->verdict = NOT_IP;
+    return;
+  }
+  read_lisp(engine, packet, &outer, state, cache);
+}
+
+/// Stage 3.
+static inline void choose_host(struct cengine *engine, struct packet *packet, const struct forwarding_state *state) {
+  uint32_t mapping = engine->lookups.items[packet->destination_place].value;
+  if (mapping == 0) { packet->verdict = DESTINATION_NOT_LOCAL; return; }
+  struct mapping_record record = state->mappings[mapping];
+  const struct set_block *set = block(state->sets, record.set);
+  if (!set || set->action != LOCAL) { packet->verdict = DESTINATION_NOT_LOCAL; return; }
+  packet->counter = record.counters;
+  packet->template = (void *)block(state->templates, set->choices[0] & 0xFFFFFF);
+  if (!packet->template) return;
+  __builtin_prefetch(packet->template, 0, 3);
+  __builtin_prefetch((const char *)packet->template + 64, 0, 3);
+}
+
+/// Stage 4.
+static inline void deliver(struct cengine *engine, struct packet *packet) {
+  const struct template_block *template = packet->template;
+  uint8_t *inner = packet->start + packet->inner_offset;
+  size_t length = packet->inner_length;
+  bool is_expired = packet->time_to_live <= 1;
+  bool to_kernel = is_expired || !template || !template->is_resolved;
+  uint8_t time_to_live = packet->time_to_live - !to_kernel;
+  if (packet->inner_family == 4) {
+    uint16_t old = u16(inner + 8);
+    inner[8] = time_to_live;
+    put16(inner + 10, updated(u16(inner + 10), old, (uint16_t)time_to_live << 8 | (old & 0xFF)));
+    if (inner[1] != packet->traffic_class) {
+      old = u16(inner);
+      inner[1] = packet->traffic_class;
+      put16(inner + 10, updated(u16(inner + 10), old, (old & 0xFF00) | packet->traffic_class));
+    }
+  } else {
+    inner[7] = time_to_live;
+    if ((uint8_t)(u16(inner) >> 4) != packet->traffic_class) put16(inner, (u16(inner) & 0xF00F) | (uint16_t)packet->traffic_class << 4);
+  }
+  count(engine, packet->counter, length);
+  engine->decapsulated += 1;
+  if (to_kernel) {
+    packet->start = inner;
+    packet->length = length;
+    packet->verdict = is_expired ? TIME_EXCEEDED : INNER_NEIGHBOUR;
+    return;
+  }
+  if (length > template->mtu) { packet->verdict = DELIVERY_TOO_BIG; return; }
+  copy_header(template, inner, false);
+  size_t ethernet = template->ethernet_length;
+  packet->start = inner - ethernet;
+  packet->length = length + ethernet;
+  put16(packet->start + ethernet - 2, packet->inner_family == 4 ? 0x0800 : 0x86DD);
+  packet->verdict = TRANSMIT | template->port;
+}
+
+void decapsulate(struct cengine *engine, const struct forwarding_state *state) {
+  struct roots_cache cache = {.instance = NO_INSTANCE};
+  for (size_t i = 0; i < engine->count; i++) read_outer(engine, &engine->packets[i], state, &cache);
+  run_lookups(&engine->lookups, state->table);
+  for (size_t i = 0; i < engine->lookups.count; i++) __builtin_prefetch(state->mappings + engine->lookups.items[i].value, 0, 3);
+  for (size_t i = 0; i < engine->count; i++)
+    if (engine->packets[i].verdict == PENDING) choose_host(engine, &engine->packets[i], state);
+  for (size_t i = 0; i < engine->count; i++)
+    if (engine->packets[i].verdict == PENDING) deliver(engine, &engine->packets[i]);
+}

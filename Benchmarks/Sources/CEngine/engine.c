@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A batch from descriptors to descriptors: DataPlane/Batch.swift and Engine.swift.
+
+#include "cengine.h"
+
+#include <stdlib.h>
+
+#include "packet.h"
+
+struct cengine *cengine_create(void *counters) {
+  struct cengine *engine = aligned_alloc(64, sizeof *engine);
+  if (!engine) return NULL;
+  memset(engine, 0, sizeof *engine);
+  engine->counters = counters;
+  return engine;
+}
+
+void cengine_destroy(struct cengine *engine) { free(engine); }
+
+static const struct forwarding_state *current(const void *root) {
+  return atomic_load_explicit((const _Atomic(struct forwarding_state *) *)root, memory_order_acquire);
+}
+
+bool cengine_understands(const void *root, unsigned port, uint8_t role, uint32_t instance, uint64_t generation) {
+  const struct forwarding_state *state = current(root);
+  return state->generation == generation && state->roles[port & 15] == role && state->untagged_instance[port & 15] == instance;
+}
+
+static inline void append(struct cengine *engine, uint8_t *start, uint32_t length) {
+  engine->packets[engine->count++] = (struct packet){.start = start, .length = length};
+  __builtin_prefetch(start, 0, 3);
+}
+
+void cengine_forward(struct cengine *engine, uint8_t *area, const struct cengine_descriptor *in, struct cengine_descriptor *out,
+                     size_t count, unsigned port, const void *root) {
+  engine->count = 0;
+  engine->lookups.count = 0;
+  for (size_t i = 0; i < count; i++) append(engine, area + in[i].address, in[i].length);
+  const struct forwarding_state *state = current(root);
+  if (state->roles[port & 15] == SITE)
+    encapsulate(engine, port & 15, state);
+  else
+    decapsulate(engine, state);
+  for (size_t i = 0; i < engine->count; i++) {
+    const struct packet *packet = &engine->packets[i];
+    out[i] = (struct cengine_descriptor){packet->start - area, packet->length, packet->verdict};
+  }
+}
+
+/// Walks at most eight extension headers; false when the chain is longer, cut off, or runs past the packet.
+__attribute__((noinline)) bool upper_layer(const uint8_t *p, struct upper_layer *found) {
+  size_t end = u16(p + 4) + 40u;
+  *found = (struct upper_layer){.protocol = p[6], .offset = 40};
+  for (int i = 0; i <= 8; i++) {
+    const uint8_t *header = p + found->offset;
+    switch (found->protocol) {
+      case 0: case 43: case 60:
+        if (found->offset + 8 > end) return false;
+        found->protocol = header[0];
+        found->offset += (header[1] + 1u) * 8;
+        break;
+      case 44:
+        if (found->offset + 8 > end) return false;
+        found->protocol = header[0];
+        found->is_fragment = u16(header + 2) & 0xFFF9;
+        found->is_later_fragment = u16(header + 2) & 0xFFF8;
+        found->offset += 8;
+        if (found->is_later_fragment) return true;
+        break;
+      default:
+        return found->offset <= end;
+    }
+    if (found->offset > end) return false;
+  }
+  return false;
+}
+
+uint64_t cengine_calibrate(uint64_t count) {
+  uint64_t x = count;
+  for (uint64_t i = 0; i < count; i++) {
+    x = x * 0x9E3779B97F4A7C15 + 1;
+    __asm__ volatile("" : "+r"(x));
+  }
+  return x;
+}

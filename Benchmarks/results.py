@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows, the table they are printed as, and the file they go to, with what a reader needs to judge them: the command, the
+machine, and a calibration loop before and after. Used by every benchmark driver here."""
+
+import datetime
+import json
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def path(name):
+    return os.path.join(HERE, "Results", f"{name}.json")
+
+
+def progress(text):
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
+    elif text:
+        sys.stderr.write(text + "\n")
+
+
+def impossible(why):
+    """Says why nothing can be measured here; the exit status for that."""
+    sys.stderr.write(why + "\n")
+    return 77
+
+
+def row(name, metric, unit, value, reference=None, reference_value=None, ratio=None):
+    """`ratio` is value / reference_value, whether more is better or less."""
+    return {"name": name, "metric": metric, "unit": unit, "value": rounded(value), "reference": reference,
+            "reference_value": rounded(reference_value), "ratio": rounded(ratio)}
+
+
+def paired_row(name, metric, unit, pairs, reference):
+    """A row from (value, reference's value) of several rounds: medians, and the median of the rounds' ratios with its spread."""
+    ratios = sorted(own / its for own, its in pairs)
+    made = row(name, metric, unit, statistics.median(own for own, _ in pairs), reference,
+               statistics.median(its for _, its in pairs), statistics.median(ratios))
+    return made | {"ratio_min": rounded(ratios[0]), "ratio_max": rounded(ratios[-1]), "rounds": len(pairs)}
+
+
+def rounded(value):
+    return None if value is None else float(f"{value:.4g}")
+
+
+def machine():
+    facts = {"kernel": platform.release(), "cores": os.cpu_count(), "architecture": platform.machine()}
+    with open("/proc/cpuinfo") as file:
+        models = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    facts["cpu"] = models[0] if models else "unknown"
+    with open("/proc/loadavg") as file:
+        facts["load_before"] = float(file.read().split()[0])
+    return facts
+
+
+def calibration():
+    """ns per step of a fixed loop on CPU 0: smallest and median."""
+    program = os.path.join(HERE, ".build-c", "calibrate")
+    return json.loads(subprocess.run(["taskset", "-c", "0", program], check=True, capture_output=True, text=True).stdout)
+
+
+def shown(value):
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def print_table(rows):
+    header = ["benchmark", "metric", "value", "unit", "reference", "its value", "ratio", "spread", ""]
+    lines = [header]
+    for r in rows:
+        spread = f"{r['ratio_min']:.3f}–{r['ratio_max']:.3f}" if "ratio_min" in r else ""
+        ratio = "" if r["ratio"] is None else f"{r['ratio']:.3f}"
+        lines.append([r["name"], r["metric"], shown(r["value"]), r["unit"], shown(r["reference"]), shown(r["reference_value"]),
+                      ratio, spread, r.get("note", "")])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+
+
+class Record:
+    """One run of a benchmark: made before it, finished after it."""
+
+    def __init__(self, name, output):
+        self.output, self.rows = output, []
+        self.document = {
+            "benchmark": name, "command": shlex.join([os.path.basename(sys.executable), *map(self.shortened, sys.argv)]),
+            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "machine": machine(), "calibration": {"before": calibration()}}
+
+    @staticmethod
+    def shortened(argument):
+        return os.path.relpath(argument, HERE) if os.path.isabs(argument) else argument
+
+    def add(self, rows):
+        self.rows += rows
+
+    def finish(self):
+        self.document["calibration"]["after"] = calibration()
+        self.document["rows"] = self.rows
+        with open(self.output, "w") as file:
+            json.dump(self.document, file, indent=1)
+            file.write("\n")
+        before, after = (self.document["calibration"][key]["median"] for key in ("before", "after"))
+        facts = self.document["machine"]
+        print_table(self.rows)
+        print(f"{facts['cpu']}, {facts['cores']} cores, Linux {facts['kernel']}; calibration {before:.3f} ns before, {after:.3f} after")
+        print(f"rows: {os.path.relpath(self.output)}")

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole router over veth against a plain AF_XDP forwarder on the same links and under the same load (`make bench`).
+
+Per scenario (direction and frame sizes) the forwarders take turns for a number of rounds. In its turn each is started, gets
+more than it can take (throughput), and in some rounds is searched for its highest rate without loss (NDR). Ratios are
+formed within a round and their median is quoted, so that a machine that slows down for a while slows both. The reference
+against itself comes first: how far its ratio is from 1 is what a ratio is worth here at the moment.
+"""
+
+import argparse
+import collections
+import os
+import shutil
+import signal
+import statistics
+import sys
+import tempfile
+import time
+
+import results
+from testbed import Load, L2Forward, Router, Testbed, resident_memory, wait_until_forwarding
+
+Scenario = collections.namedtuple("Scenario", "direction sizes")
+Plan = collections.namedtuple("Plan", "scenarios rounds overload searches trial confirmation seconds")
+
+ALL = [Scenario("encap", "64"), Scenario("decap", "64"), Scenario("encap", "imix"), Scenario("decap", "imix")]
+FULL = Plan(ALL, rounds=5, overload=1.0, searches=2, trial=0.5, confirmation=2.0, seconds=260)
+QUICK = Plan(ALL[:2], rounds=3, overload=0.5, searches=1, trial=0.25, confirmation=0.5, seconds=45)
+CHECK = Plan(ALL[:1], rounds=5, overload=1.0, searches=1, trial=0.5, confirmation=2.0, seconds=30)
+QUICK_CHECK = Plan(ALL[:1], rounds=3, overload=0.5, searches=0, trial=0, confirmation=0, seconds=10)
+
+SEARCH_WIDTH = 0.03     # of the rate: the search ends when it knows NDR this well
+ATTEMPTS = 3            # of a trial that lost a little, or in which another program took the forwarder's CPU
+GROSS_LOSS = 0.01       # of the packets: no pause of the machine, the rate is too high
+DISTURBED = 0.01        # share of the window in which the forwarder was ready to run and another program ran
+
+
+def overloaded(load, process, plan):
+    """A window of more packets than the forwarder can take: the least disturbed of a few attempts."""
+    tried = []
+    while len(tried) < ATTEMPTS and (not tried or tried[-1]["waited"] > DISTURBED):
+        tried.append(load.run(0, plan.overload, 0.2, watched=process))
+    return min(tried, key=lambda result: result["waited"])
+
+
+def least_loss(load, process, rate, seconds):
+    """The trial at `rate` that lost least. One lossless trial shows what the forwarder can do; a small loss in another may be
+    a pause of the machine, so such a trial is repeated, and the count of trials is kept."""
+    tried = []
+    while len(tried) < ATTEMPTS:
+        tried.append(load.run(rate, seconds, watched=process))
+        last = tried[-1]
+        if last["lost"] == 0 or last["lost"] > GROSS_LOSS * last["sent"] and last["waited"] < DISTURBED:
+            break
+    return min(tried, key=lambda result: result["lost"]) | {"trials": len(tried)}
+
+
+def search_ndr(load, process, ceiling, plan):
+    """Highest rate (Mpps, as received) at which nothing is lost, by bisection below `ceiling`; 0 if there is none."""
+    low, high, found = 0.0, ceiling * 1.1, 0.0
+    while high - low > SEARCH_WIDTH * high and high > 0.02:
+        middle = (low + high) / 2
+        result = least_loss(load, process, middle * 1e6, plan.trial)
+        if result["lost"] == 0:
+            low, found = middle, max(found, result["received_mpps"])
+        else:
+            high = middle
+    return found
+
+
+def take_turn(testbed, scenario, forwarder, plan, searching, directory):
+    """Starts `forwarder`, measures it, stops it; a dictionary of figures."""
+    process = forwarder.start(testbed, directory)
+    load = Load(testbed, scenario, forwarder.output_port(scenario.direction))
+    try:
+        wait_until_forwarding(load, process, forwarder.name)
+        result = overloaded(load, process, plan)
+        turn = {key: result[key] for key in ("received_mpps", "offered_mpps", "cpu_ns", "waited", "wrong")}
+        turn["memory_mb"] = resident_memory(process.pid)
+        if searching:
+            turn["ndr_mpps"] = search_ndr(load, process, result["received_mpps"], plan)
+            if turn["ndr_mpps"]:
+                below = least_loss(load, process, turn["ndr_mpps"] * 0.9e6, plan.confirmation)
+                turn["below_ndr"] = {key: below[key] for key in ("lost", "sent", "trials")}
+        return turn
+    finally:
+        load.close()
+        testbed.stop(process)
+
+
+def measure(testbed, name, forwarders, plan, directory):
+    """Rounds of turns for every scenario, as many as the plan's time allows: {scenario: {forwarder's name: [turn, …]}}."""
+    measured = {scenario: {forwarder.name: [] for forwarder in forwarders} for scenario in plan.scenarios}
+    deadline = time.monotonic() + plan.seconds
+    for number in range(plan.rounds):
+        for scenario in plan.scenarios:
+            if number > 0 and time.monotonic() > deadline:
+                continue
+            results.progress(f"{name} {scenario.direction} {scenario.sizes}: round {number + 1} of {plan.rounds}")
+            for forwarder in forwarders if number % 2 == 0 else forwarders[::-1]:
+                turn = take_turn(testbed, scenario, forwarder, plan, number < plan.searches, directory)
+                measured[scenario][forwarder.name].append(turn)
+    results.progress("")
+    return measured
+
+
+# The rest turns turns into rows.
+
+METRICS = [("received_mpps", "throughput", "Mpps"), ("cpu_ns", "CPU per packet", "ns"), ("ndr_mpps", "NDR", "Mpps")]
+
+
+def rows_of(name, measured, reference, subject):
+    rows = []
+    for scenario, turns in measured.items():
+        label = f"{name}/{scenario.direction}-{scenario.sizes}"
+        for key, metric, unit in METRICS:
+            pairs = [(own[key], its[key]) for own, its in zip(turns[subject], turns[reference]) if own.get(key) and its.get(key)]
+            if pairs:
+                rows.append(results.paired_row(label, metric, unit, pairs, reference))
+        for forwarder in (subject, reference):
+            below = [turn["below_ndr"] for turn in turns[forwarder] if "below_ndr" in turn]
+            if below:
+                row = results.row(label, f"loss at 0.9 NDR, {forwarder}", "packets", sum(one["lost"] for one in below))
+                sent, trials = sum(one["sent"] for one in below), sum(one["trials"] for one in below)
+                rows.append(row | {"note": f"of {sent}, best of {trials} trials"})
+        waited = max(turn["waited"] for its in turns.values() for turn in its)
+        if waited > DISTURBED:
+            note = f"disturbed: other programs took up to {waited:.0%} of a forwarder's CPU"
+            rows = [row | {"note": note} if row["name"] == label and row["ratio"] else row for row in rows]
+    return rows
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="under a minute: fewer rounds, no IMIX")
+    parser.add_argument("--xtr", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.build/release/xtr"),
+                        help="the router's executable (default: the release build)")
+    parser.add_argument("--check", action="store_true", help="only the check of the method: l2forward against itself")
+    parser.add_argument("--output", help="where the rows go (default: Results/veth.json, quick runs Results/veth-quick.json)")
+    return parser.parse_args()
+
+
+def run(options):
+    plan, check = (QUICK, QUICK_CHECK) if options.quick else (FULL, CHECK)
+    record = results.Record("veth", options.output or results.path("veth-quick" if options.quick else "veth"))
+    directory = tempfile.mkdtemp(prefix="bench-")
+    testbed = Testbed()
+    try:
+        pair = [L2Forward(), L2Forward("l2forward-again")]
+        record.add(rows_of("method", measure(testbed, "method", pair, check, directory), "l2forward", "l2forward-again"))
+        if not options.check:
+            pair = [L2Forward(), Router(options.xtr)]
+            measured = measure(testbed, "veth", pair, plan, directory)
+            record.add(rows_of("veth", measured, "l2forward", "xtr"))
+            memory = max(turn["memory_mb"] for turns in measured.values() for turn in turns["xtr"])
+            record.add([results.row("veth", "resident memory", "MB", memory)])
+    except Exception:
+        results.progress("")
+        for name in sorted(os.listdir(directory)):
+            if name.endswith(".log"):
+                with open(os.path.join(directory, name), errors="replace") as file:
+                    sys.stderr.write(f"--- end of {name}\n" + "".join(file.readlines()[-8:]))
+        raise
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not interrupt this
+        testbed.close()
+        shutil.rmtree(directory, ignore_errors=True)
+    record.finish()
+
+
+def main():
+    options = arguments()
+    if os.geteuid() != 0:
+        sys.exit(results.impossible("the veth benchmark makes network namespaces: run it as root (sudo make bench)"))
+    if (os.cpu_count() or 1) < 2:
+        sys.exit(results.impossible("the veth benchmark needs two CPUs: one for the load, one for the forwarder"))
+    if not options.check and not os.access(options.xtr, os.X_OK):
+        sys.exit(results.impossible(f"no router at {options.xtr}: swift build -c release, or --check for the method alone"))
+    options.xtr = os.path.abspath(options.xtr)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))  # an exception: the testbed is taken down
+    start = time.monotonic()
+    try:
+        run(options)
+    except RuntimeError as error:
+        sys.exit(f"veth: {error}")
+    print(f"took {time.monotonic() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# `make` lists the targets. Each installs what it needs from Debian's packages when that is missing; root is asked for (sudo)
+# only where it is needed.
+
+SHELL := /bin/bash
+PREFIX ?= /usr/local
+# Root may already be us; make install into a DESTDIR needs none.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+# What root's sudo must not lose: where swift is.
+ROOT := $(if $(SUDO),sudo env "PATH=$(PATH)",)
+RELEASE := swift build -c release --product xtr
+
+.PHONY: help demo test bench lint install build tsan compliance format clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## two LISP sites talk through two routers, on this machine
+	@.ci/install-packages build demo
+	$(RELEASE)
+	$(ROOT) .build/release/xtr demo
+
+test: ## all tests (namespaces as root), then the publication test under ThreadSanitizer
+	@.ci/install-packages build demo test
+	.ci/test
+
+bench: ## engine and router beside the same in C; rows go to Benchmarks/Results
+	@.ci/install-packages build demo bench
+	$(ROOT) $(MAKE) -C Benchmarks bench
+
+lint: ## format, imports, hot functions, generated documents
+	@.ci/install-packages build lint
+	.ci/lint
+
+install: ## xtr into PREFIX/bin (default /usr/local)
+	@.ci/install-packages build
+	$(RELEASE) --static-swift-stdlib
+	$(if $(DESTDIR),,$(SUDO)) install -D -m 0755 .build/release/xtr $(DESTDIR)$(PREFIX)/bin/xtr
+
+build: ## the release program alone
+	@.ci/install-packages build
+	$(RELEASE)
+
+compliance: ## docs/compliance.md from the names of the tests
+	.ci/compliance > docs/compliance.md
+
+format: ## lay the Swift files out as `make lint` wants them
+	swift format format --in-place --recursive --parallel Sources Tests Plugins Benchmarks/Sources Package.swift
+
+clean: ## remove what was built
+	rm -rf .build .build-tsan Benchmarks/.build Benchmarks/.build-c
