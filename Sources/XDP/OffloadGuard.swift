@@ -20,6 +20,7 @@ public struct OffloadGuard: ~Copyable {
 
   /// What has to go.
   /// - rx-vlan-hw-parse, rx-vlan-stag-hw-parse: the tag is taken out of the packet, and XDP never learns of it.
+  ///   (On a veth the far end's tx-vlan-hw-insert decides that, and switching these off changes nothing: seen on 6.18.)
   /// - rx-lro, rx-gro-hw: several packets arrive as one that is larger than a frame and never was on the wire.
   static let always = ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse", "rx-lro", "rx-gro-hw"]
   /// With VLANs that the kernel has no interface for, also the filters that drop their frames in the card.

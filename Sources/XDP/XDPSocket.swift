@@ -124,7 +124,7 @@ private struct Opened: ~Copyable {
     if code != 0 { throw SocketFailure(call: "XDP_OPTIONS", code: code) }
     if let poll = configuration.busyPoll, let failure = enableBusyPoll(handle.fileDescriptor, poll) { throw failure }
     if mode == .copy {
-      // The default lets some 280 small packets be under way; then sendto says EAGAIN with most of the ring unsent.
+      // Every packet under way counts against the send buffer, whose default is less than a ring of them.
       growSendBuffer(handle.fileDescriptor, to: Int(configuration.rings.transmit) * target.memory.chunkSize)
     }
     // Some kernels accept a socket that they then refuse to send on: better known now than with the first packet.

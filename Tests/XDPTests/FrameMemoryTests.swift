@@ -43,4 +43,19 @@ import Testing
     for _ in 0..<40 { _ = try FrameMemory(frameCount: 4096) }  // 16 MiB each
     #expect(try mappedBytes() < before + 320 << 20)
   }
+
+  @Test(.enabled(if: freeHugePages() >= 64, "needs 64 free huge pages: sysctl vm.nr_hugepages=64"))
+  func `takes reserved huge pages where there are enough, and does without where there are not`() throws {
+    let memory = try FrameMemory(frameCount: 1024)
+    #expect(memory.hugePages)
+    #expect(memory.pages.description == "2 MiB pages")
+    let tooMuch = try FrameMemory(frameCount: (freeHugePages() + 100) * 512)
+    #expect(!tooMuch.hugePages)
+  }
+}
+
+private func freeHugePages() -> Int {
+  guard let text = readSmallFile("/proc/meminfo") else { return 0 }
+  let line = text.split(separator: "\n").first { $0.hasPrefix("HugePages_Free:") }
+  return line.flatMap { $0.split(separator: " ").last }.flatMap { Int($0) } ?? 0
 }

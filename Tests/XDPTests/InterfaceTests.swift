@@ -23,7 +23,8 @@ import Wire
     }
   }
 
-  @Test(arguments: ["nosuch", "", "a-name-much-too-long-for-linux", "left\0"]) func `a name that is no interface is an error`(name: String) throws {
+  @Test(arguments: ["nosuch", "", "a-name-much-too-long-for-linux", "left\0"])
+  func `a name that is no interface is an error`(name: String) throws {
     try inNamespace {
       #expect(throws: XDPError.interface(name: name, problem: "no such interface", cure: "`ip link` lists those that there are")) {
         _ = try Interface.named(name)

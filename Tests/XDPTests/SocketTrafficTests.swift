@@ -53,7 +53,8 @@ import Testing
       bytes.storeBytes(of: 0x02, as: UInt8.self)  // to a unicast address, from one, of an experimental type
       bytes.storeBytes(of: 0x02, toByteOffset: 6, as: UInt8.self)
       bytes.storeBytes(of: 0xB588, toByteOffset: 12, as: UInt16.self)
-      let (marked, staged) = (pool.transmitting(address, port: 0), left.transmit.transmit(Descriptor(address: address, length: UInt32(bytes.count))))
+      let marked = pool.transmitting(address, port: 0)
+      let staged = left.transmit.transmit(Descriptor(address: address, length: UInt32(bytes.count)))
       #expect(marked && staged)
     }
 

@@ -60,6 +60,9 @@ final class ExceptionPath {
   /// What an operator has to change, one line each.
   var warnings: [String] { devices.values.flatMap { $0.device.warnings } }
 
+  /// Sets the devices' kernel settings again: others (udev among them) change those of a new device after a while.
+  func reapplySettings() { for device in devices.values { device.device.reapplySettings() } }
+
   /// Readable when the kernel has routed something into a device.
   var fileDescriptors: [CInt] { devices.values.map { $0.device.fileDescriptor } }
 

@@ -20,13 +20,11 @@ struct KernelChanges {
   var neighbours: Set<NextHopKey> = []
   /// Some route: what was asked of the kernel has to be asked again.
   var routes = false
-  /// Routes through a gateway behind a site interface.
-  var siteRoutes = false
   /// Events were lost and everything was loaded anew.
   var resynchronised = false
 
   var isEmpty: Bool {
-    links.isEmpty && !addresses && neighbours.isEmpty && !routes && !siteRoutes && !resynchronised
+    links.isEmpty && !addresses && neighbours.isEmpty && !routes && !resynchronised
   }
 }
 
@@ -62,21 +60,27 @@ final class KernelView {
     try loadSiteRoutes()
   }
 
+  /// Read again rather than kept by events: the kernel drops the routes of a link without a word for each, and tells of a
+  /// replaced route only what has taken its place.
   private func loadSiteRoutes() throws(NetlinkError) {
-    siteRoutes = Set((try queries.routes(.ipv4) + queries.routes(.ipv6)).filter(isSiteRoute))
-  }
-
-  private func isSiteRoute(_ route: Route) -> Bool {
-    route.type == .unicast && route.nextHops.contains { $0.gateway != nil && followed.contains($0.interfaceIndex ?? 0) }
+    var found: Set<Route> = []
+    for interface in followed where links[interface] != nil {
+      for family in AddressFamily.allCases {
+        found.formUnion(try queries.routes(family, interfaceIndex: interface).filter { $0.type == .unicast && $0.hasGateway })
+      }
+    }
+    siteRoutes = found
   }
 
   /// Takes in what has happened.
   func update() throws(NetlinkError) -> KernelChanges {
     var changes = KernelChanges()
     for event in try monitor.drain() { apply(event, &changes) }
-    if changes.resynchronised { try load() }
-    // The kernel drops the routes of a link that goes down without a word for each.
-    if !changes.links.isDisjoint(with: followed) || changes.addresses { try loadSiteRoutes() }
+    if changes.resynchronised {
+      try load()
+    } else if changes.routes || changes.addresses || !changes.links.isDisjoint(with: followed) {
+      try loadSiteRoutes()
+    }
     return changes
   }
 
@@ -100,19 +104,7 @@ final class KernelView {
     case .neighbourGone(let neighbour):
       neighbours[NextHopKey(neighbour)] = nil
       changes.neighbours.insert(NextHopKey(neighbour))
-    case .route(let route):
-      changes.routes = true
-      if isSiteRoute(route) {
-        siteRoutes = siteRoutes.filter { !($0.table == route.table && $0.prefix == route.prefix && $0.priority == route.priority) }
-        siteRoutes.insert(route)
-        changes.siteRoutes = true
-      }
-    case .routeGone(let route):
-      changes.routes = true
-      let count = siteRoutes.count
-      siteRoutes = siteRoutes.filter { !($0.table == route.table && $0.prefix == route.prefix && $0.priority == route.priority) }
-      if siteRoutes.count != count { changes.siteRoutes = true }
-    case .policyChanged: changes.routes = true
+    case .route, .routeGone, .policyChanged: changes.routes = true
     case .overrun: changes.resynchronised = true
     }
   }
@@ -136,6 +128,10 @@ final class KernelView {
 
   /// Every address of the host.
   var allAddresses: Set<IPAddress> { Set(addresses.map(\.address)) }
+}
+
+extension Route {
+  fileprivate var hasGateway: Bool { nextHops.contains { $0.gateway != nil } }
 }
 
 extension NextHopKey {

@@ -148,7 +148,10 @@ actor Router {
     guard tickCount % 10 == 0 else { return }
     meter.update(dataPlane.workers.map(\.counters))
     expireMappings()
-    if tickCount % 50 == 0 { verifyNeighbours() }
+    if tickCount % 50 == 0 {
+      verifyNeighbours()
+      exceptions.reapplySettings()
+    }
   }
 
   /// The fast path does not tell the kernel that a neighbour answers. So the kernel is asked to verify those in use before it
@@ -197,7 +200,7 @@ actor Router {
     if addresses { try refreshAddresses() }
     let all = addresses || changes.routes
     report(compiler.refreshRLOCs(behind: all ? nil : changes.neighbours))
-    if all || changes.siteRoutes || changes.neighbours.contains(where: { site.sitePort($0.interfaceIndex) != nil }) {
+    if all || changes.neighbours.contains(where: { site.sitePort($0.interfaceIndex) != nil }) {
       compiler.refreshHosts(template: site.template)
       try site.refresh(hiddenBy: mapCache)
     }

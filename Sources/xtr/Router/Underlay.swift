@@ -44,18 +44,25 @@ final class Underlay {
   }
 
   func path(to rloc: IPAddress) -> RLOCPath {
-    guard let answer = try? kernel.queries.lookup(destination: rloc), let path = answer.path, !path.isEncapsulated,
-      let port = ports.first(where: { $0.index == path.interfaceIndex && $0.configuration.role.facesCore }), port.isUp
-    else { return .unusable(.noRoute) }
-    guard let source = source(for: rloc, path, port), let tunnel = HeaderTemplate.Tunnel(source: source, destination: rloc) else {
-      return .unusable(.noSource)
-    }
+    guard let first = way(to: rloc) else { return .unusable(.noRoute) }
+    guard let source = source(for: rloc, first.path, first.port), let tunnel = HeaderTemplate.Tunnel(source: source, destination: rloc)
+    else { return .unusable(.noSource) }
+    // With its source known, policy rules may send the packet another way.
+    guard let (path, port) = way(to: rloc, from: source) else { return .unusable(.noRoute) }
     let nextHop = NextHopKey(interfaceIndex: path.interfaceIndex, address: path.gateway ?? rloc)
     let mac = kernel.macAddress(nextHop)
     let template = HeaderTemplate(
       tunnel: tunnel, port: UInt8(port.number), sourceMAC: port.macAddress, destinationMAC: mac,
       mtu: min(port.mtu, path.mtu ?? port.mtu))
     return RLOCPath(state: mac == nil ? .resolving : .up, template: template, nextHop: nextHop)
+  }
+
+  /// The kernel's route, if it leaves by a core port of ours that is up.
+  private func way(to rloc: IPAddress, from source: IPAddress? = nil) -> (path: ForwardPath, port: Port)? {
+    guard let path = (try? kernel.queries.lookup(destination: rloc, source: source))?.path, !path.isEncapsulated,
+      let port = ports.first(where: { $0.index == path.interfaceIndex && $0.configuration.role.facesCore }), port.isUp
+    else { return nil }
+    return (path, port)
   }
 
   /// The kernel's choice if it is an RLOC of ours, else the first of the port, else of any port.
