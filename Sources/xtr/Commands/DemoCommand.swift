@@ -31,6 +31,7 @@ struct DemoCommand: AsyncParsableCommand {
     do {
       let demo = Demo(binary: try Self.ownPath(), size: quick ? .quick : .full, progress: progress)
       if !json { print("\nxtr demo: two LISP sites, in each two tenants that use the same addresses\n\n\(TwoSites.picture)\n") }
+      fflush(nil)
       let report = try demo.run { lab, report in
         progress.clear()
         if json { print(String(decoding: StatusCoding.encode(report, pretty: true), as: UTF8.self)) } else { print(report.text) }
@@ -54,6 +55,7 @@ struct DemoCommand: AsyncParsableCommand {
 
   private static func stay(in lab: DemoLab) {
     print(lab.invitation)
+    fflush(nil)  // into a pipe or file print writes late
     while Interruption.signalNumber == nil { try? Interruption.sleep(.seconds(3600)) }
   }
 
