@@ -171,7 +171,7 @@ static __always_inline _Bool parse_ipv4(struct packet *packet, void *start) {
 /// Moves `transport` over one extension header; false: not complete, or to be routed on by the kernel.
 static __always_inline _Bool skip_extension(struct packet *packet) {
   struct extension *header = packet->transport;
-  if (packet->room < sizeof *header || (void *)(header + 1) > packet->end) return 0;
+  if ((void *)(header + 1) > packet->end) return 0;
   __u32 length = (header->length + 1) * 8;
   if (packet->protocol == IPPROTO_ROUTING && header->routing.segments_left != 0) return 0;
   if (packet->protocol == IPPROTO_FRAGMENT) {
@@ -179,7 +179,7 @@ static __always_inline _Bool skip_extension(struct packet *packet) {
     packet->is_fragment = 1;
     packet->is_later_fragment = (header->fragment & bpf_htons(IPV6_FRAGMENT_OFFSET)) != 0;
   }
-  if (packet->room < length) return 0;
+  if (packet->room < length) return 0; // and so what was read is the packet's
   packet->protocol = header->next;
   packet->transport += length;
   packet->room -= length;

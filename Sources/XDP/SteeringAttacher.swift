@@ -62,7 +62,8 @@ struct SteeringAttacher {
     switch (code, mode) {
     case (EPERM, _):
       return .noPrivilege(doing: "attach the steering program to \(interfaceName)")
-    case (ENODEV, _), (ENXIO, _), (EINVAL, _) where !interfaceExists(interfaceIndex):
+    case (ENODEV, _), (ENXIO, _),
+      (EINVAL, _) where !interfaceExists(interfaceIndex):
       return .interface(name: interfaceName, problem: "there is no such interface any more", cure: "`ip link` lists those that there are")
     case (EBUSY, _), (EEXIST, _):
       return foreignProgram(code, call)

@@ -156,16 +156,30 @@ struct SteeringNamespaceTests {
     #expect(try inNamespace(router) { if_nametoindex("steer0") } == 0)
   }
 
-  @Test func `without capabilities it is impossible here and says which it takes`() throws {
-    let error = try onFreshThread { () -> XDPError? in
-      try dropCapabilities()
-      do throws(XDPError) {
-        _ = try SteeringProgram(interfaceIndex: 1, interfaceName: "lo", mode: .auto, queueCount: 1)
-        return nil
-      } catch { return error }
+  /// CAP_NET_ADMIN, CAP_NET_RAW, CAP_PERFMON, CAP_BPF, without those named.
+  private static func attachWithout(_ missing: [UInt32], in namespace: String) throws -> Seen {
+    try inNamespace(namespace) {
+      try keepCapabilities([12, 13, 38, 39].filter { !missing.contains($0) })
+      return try attach("steer0", .native)
     }
-    #expect(error == .noPrivilege(doing: "load the steering program"))
-    #expect(error?.isImpossibleHere == true && error?.description.contains("CAP_BPF") == true)
+  }
+
+  @Test func `four capabilities are enough`() throws {
+    let testbed = try SteeringTestbed()
+    #expect(try Self.attachWithout([], in: testbed.router) == Seen(mode: .native, native: true, generic: false))
+  }
+
+  @Test(arguments: [[39], [38], [12], [12, 13, 38, 39]] as [[UInt32]])
+  func `without one of the capabilities it is impossible here and says which it takes`(missing: [UInt32]) throws {
+    let testbed = try SteeringTestbed()
+    let seen = try Self.attachWithout(missing, in: testbed.router)
+    let error = try #require(seen.error)
+    guard case .noPrivilege = error else {
+      Issue.record("\(error)")
+      return
+    }
+    #expect(error.isImpossibleHere && error.description.contains("CAP_BPF"))
+    #expect(!seen.native && !seen.generic)
   }
 
   /// The peer sends to the kernel's own UDP sockets. What is lifted to a socket that is not bound is lost: that shows the lifting.

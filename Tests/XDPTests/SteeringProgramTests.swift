@@ -128,7 +128,8 @@ struct SteeringProgramTests {
     var frame = frame
     for _ in 0..<Int.random(in: 0...3, using: &random) {
       let place = Int.random(in: 12..<frame.count, using: &random)
-      frame[place] = Bool.random(using: &random) ? UInt8.random(in: 0...255, using: &random) : frame[place] ^ 1 << UInt8.random(in: 0...7, using: &random)
+      let change: UInt8 = Bool.random(using: &random) ? .random(in: 0...255, using: &random) : 1 << Int.random(in: 0...7, using: &random)
+      frame[place] ^= change
     }
     switch Int.random(in: 0..<8, using: &random) {
     case 0: frame.removeLast(Int.random(in: 0...(frame.count - 14), using: &random))

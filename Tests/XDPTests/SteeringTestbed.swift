@@ -88,20 +88,23 @@ func inNamespace<Value: Sendable>(_ name: String, _ body: @escaping @Sendable ()
 // The capabilities of the calling thread (capset(2)); Swift's Glibc module does not have it.
 @_silgen_name("capset") private func setCapabilities(_ header: UnsafeRawPointer, _ data: UnsafeRawPointer) -> CInt
 
-/// Takes all capabilities from the calling thread.
-func dropCapabilities() throws {
+/// Takes all capabilities but these, numbered as in linux/capability.h, from the calling thread.
+func keepCapabilities(_ kept: [UInt32]) throws {
   let header: [UInt32] = [0x2008_0522, 0]  // _LINUX_CAPABILITY_VERSION_3, this thread
-  let nothing = [UInt32](repeating: 0, count: 6)
-  guard setCapabilities(header, nothing) == 0 else { throw SteeringFixtureError(description: "capset: \(errno)") }
+  func word(_ index: UInt32) -> UInt32 { kept.filter { $0 / 32 == index }.reduce(0) { $0 | 1 << ($1 % 32) } }
+  let effectivePermittedInheritable = [word(0), word(0), 0, word(1), word(1), 0]
+  guard setCapabilities(header, effectivePermittedInheritable) == 0 else {
+    throw SteeringFixtureError(description: "capset: \(errno)")
+  }
 }
 
 /// A UDP socket on IPv4 in the calling thread's namespace.
 struct SteeringDatagrams: ~Copyable {
   private let descriptor: CInt
 
-  init(port: UInt16, timeoutMilliseconds: Int = 400) throws {
+  init(port: UInt16, timeoutSeconds: Int = 1) throws {
     descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
-    var timeout = timeval(tv_sec: 0, tv_usec: timeoutMilliseconds * 1000)
+    var timeout = timeval(tv_sec: timeoutSeconds, tv_usec: 0)
     setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
     var address = Self.socketAddress(0, port)
     let bound = withUnsafePointer(to: &address) {

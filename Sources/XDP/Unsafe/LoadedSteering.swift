@@ -132,18 +132,21 @@ extension LoadedSteering {
   }
 
   private static func loadError(_ code: CInt, _ interfaceName: String) -> XDPError {
+    // SAFETY: a zero-terminated string of this thread.
+    let lines = unsafe String(cString: clinux_bpf_messages()).split(separator: "\n").map(String.init)
     switch code {
-    case EPERM: .noPrivilege(doing: "load the steering program")
-    case ENOSYS: .kernelTooOld(feature: "bpf()", needs: "5.15")
+    case EPERM: return .noPrivilege(doing: "load the steering program")
+    case EACCES where lines.contains { $0.contains("prohibited for !root") }:  // the verifier's words for: no CAP_PERFMON
+      return .noPrivilege(doing: "load the steering program")
+    case ENOSYS: return .kernelTooOld(feature: "bpf()", needs: "5.15")
     default:
-      .system(call: "bpf(BPF_PROG_LOAD)", errno: code, where: "\(interfaceName), the steering program", cure: keptMessage())
+      return .system(
+        call: "bpf(BPF_PROG_LOAD)", errno: code, where: "\(interfaceName), the steering program", cure: tellingLine(lines))
     }
   }
 
   /// The line among libbpf's words that says most: the verifier's last before its statistics, or else libbpf's first.
-  private static func keptMessage() -> String {
-    // SAFETY: a zero-terminated string of this thread.
-    let lines = unsafe String(cString: clinux_bpf_messages()).split(separator: "\n").map(String.init)
+  private static func tellingLine(_ lines: [String]) -> String {
     if let statistics = lines.lastIndex(where: { $0.hasPrefix("processed ") }), statistics > 0 { return lines[statistics - 1] }
     return lines.first ?? ""
   }
