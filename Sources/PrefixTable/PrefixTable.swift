@@ -276,50 +276,103 @@ public final class PrefixTable {
 }
 
 extension PrefixTable {
+  /// Where a node hangs: the octets above it, left-aligned.
+  private struct NodePath: Hashable {
+    var instance: UInt32
+    var family: AddressFamily
+    var depth = 0
+    var high: UInt64 = 0
+    var low: UInt64 = 0
+
+    func child(_ place: Int) -> NodePath {
+      var path = self
+      let octet = UInt64(place) << UInt64(56 - 8 * (depth & 7))
+      if depth < 8 { path.high |= octet } else { path.low |= octet }
+      path.depth += 1
+      return path
+    }
+  }
+
+  /// What I1 asks of a place.
+  private struct Owner: Equatable {
+    var value: UInt32 = 0
+    var length = 0
+  }
+
   /// Executes I1, I2 and I4 against `entries`; returns what does not hold. For tests: visits everything.
   public func violations() -> [String] {
     var found: [String] = []
     var seen = Set<NodeIndex>()
-    func visit(_ node: NodeIndex, _ what: String) {
-      guard node != 0 else { return }
-      if !seen.insert(node).inserted { found.append("node \(node) is reached twice (\(what))") }
-      if arena.isEmpty(node) { found.append("node \(node) is empty (\(what))") }
+    var expected = ownersByNode()
+    walk(directory: root, depth: 0, iid: 0, &seen, &found) { trie, path, seen, found in
+      walk(trie: trie, path, &expected, &seen, &found)
     }
-    func walk(trie node: NodeIndex, depth: Int, high: UInt64, low: UInt64, instance: InstanceID, family: AddressFamily) {
-      visit(node, "\(instance) \(family) depth \(depth)")
-      guard node != 0 else { return }
-      for place in 0...255 {
-        let slot = arena.reader.slot(node, UInt8(place))
-        let shift = UInt64(56 - 8 * (depth & 7))
-        let (h, l) = depth < 8 ? (high | UInt64(place) << shift, low) : (high, low | UInt64(place) << shift)
-        let address = IPAddress(family: family, leftAlignedHigh: h, low: l)
-        let covering = (depth == 0 ? 0 : 8 * depth + 1)...(8 * depth + 8)
-        let best = covering.reversed().lazy.compactMap { self.entries[EIDPrefix(instance, IPPrefix(masking: address, length: $0))] }
-          .first
-        if slot.value != best ?? 0 { found.append("[\(instance)]\(address) depth \(depth): \(slot.value), expected \(best ?? 0)") }
-        walk(trie: slot.child, depth: depth + 1, high: h, low: l, instance: instance, family: family)
-      }
+    for path in expected.keys {
+      let address = IPAddress(family: path.family, leftAlignedHigh: path.high, low: path.low)
+      found.append("[\(path.instance)]\(address): the node at depth \(path.depth) is not there")
     }
-    func walk(directory node: NodeIndex, depth: Int, iid: UInt32) {
-      visit(node, "directory depth \(depth)")
-      guard node != 0 else { return }
-      for place in 0...255 {
-        let slot = arena.reader.slot(node, UInt8(place))
-        let iid = iid << 8 | UInt32(place)
-        if depth < 2 {
-          walk(directory: slot.child, depth: depth + 1, iid: iid)
-        } else {
-          let instance = InstanceID(truncating: iid)
-          walk(trie: slot.value, depth: 0, high: 0, low: 0, instance: instance, family: .ipv4)
-          walk(trie: slot.child, depth: 0, high: 0, low: 0, instance: instance, family: .ipv6)
-        }
-      }
-    }
-    walk(directory: root, depth: 0, iid: 0)
-    if seen.count + superseded.count + retired.count - retiredHead != arena.inUse {
-      found.append("\(seen.count) reachable and \(superseded.count + retired.count - retiredHead) waiting nodes, \(arena.inUse) in use")
+    let waiting = superseded.count + retired.count - retiredHead
+    if seen.count + waiting != arena.inUse {
+      found.append("\(seen.count) reachable and \(waiting) waiting nodes, \(arena.inUse) in use")
     }
     return found
+  }
+
+  /// For every node that `entries` ask for, the owner of each place: shorter prefixes first, so that longer ones cover them.
+  private func ownersByNode() -> [NodePath: [Owner]] {
+    var owners: [NodePath: [Owner]] = [:]
+    for (entry, value) in entries.sorted(by: { $0.key.prefix.length < $1.key.prefix.length }) {
+      let length = entry.prefix.length
+      var path = NodePath(instance: entry.instanceID.rawValue, family: entry.prefix.family)
+      while length > 8 * (path.depth + 1) { path = path.child(Int(entry.prefix.octet(path.depth))) }
+      let first = Int(entry.prefix.octet(path.depth))
+      for place in first..<first + 1 << (8 * (path.depth + 1) - length) {
+        owners[path, default: Array(repeating: Owner(), count: NodeArena.slotCount)][place] = Owner(value: value, length: length)
+      }
+    }
+    return owners
+  }
+
+  private func visit(_ node: NodeIndex, _ seen: inout Set<NodeIndex>, _ found: inout [String]) {
+    if !seen.insert(node).inserted { found.append("node \(node) is reached twice") }
+    if arena.isEmpty(node) { found.append("node \(node) is empty") }
+  }
+
+  private func walk(
+    directory node: NodeIndex, depth: Int, iid: UInt32, _ seen: inout Set<NodeIndex>, _ found: inout [String],
+    _ onTrie: (NodeIndex, NodePath, inout Set<NodeIndex>, inout [String]) -> Void
+  ) {
+    guard node != 0 else { return }
+    visit(node, &seen, &found)
+    for place in 0..<NodeArena.slotCount {
+      let slot = arena.reader.slot(node, UInt8(place))
+      let iid = iid << 8 | UInt32(place)
+      if depth < 2 {
+        walk(directory: slot.child, depth: depth + 1, iid: iid, &seen, &found, onTrie)
+      } else {
+        onTrie(slot.value, NodePath(instance: iid, family: .ipv4), &seen, &found)
+        onTrie(slot.child, NodePath(instance: iid, family: .ipv6), &seen, &found)
+      }
+    }
+  }
+
+  private func walk(
+    trie node: NodeIndex, _ path: NodePath, _ expected: inout [NodePath: [Owner]], _ seen: inout Set<NodeIndex>,
+    _ found: inout [String]
+  ) {
+    guard node != 0 else { return }
+    visit(node, &seen, &found)
+    let owners = expected.removeValue(forKey: path)
+    for place in 0..<NodeArena.slotCount {
+      let slot = arena.reader.slot(node, UInt8(place))
+      let owner = owners?[place] ?? Owner()
+      if slot.value != owner.value || slot.value != 0 && length(node, UInt8(place)) != owner.length {
+        let below = path.child(place)
+        let address = IPAddress(family: path.family, leftAlignedHigh: below.high, low: below.low)
+        found.append("[\(path.instance)]\(address) depth \(path.depth): \(slot.value), expected \(owner.value) of /\(owner.length)")
+      }
+      walk(trie: slot.child, path.child(place), &expected, &seen, &found)
+    }
   }
 }
 
