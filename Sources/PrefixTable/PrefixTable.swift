@@ -65,6 +65,10 @@ public final class PrefixTable {
   /// What the open transaction replaced, to be undone by `rollback()`.
   private var undo: [(prefix: EIDPrefix, value: UInt32?)] = []
   private var superseded: [NodeIndex] = []
+  /// How many of `superseded` the last commit has made unreachable; those behind belong to the open transaction.
+  private var supersededByCommits = 0
+  /// Nodes the open transaction made, some of them more than once or given back already.
+  private var born: [NodeIndex] = []
   private var retired: [(node: NodeIndex, epoch: UInt64)] = []
   private var retiredHead = 0
 
@@ -117,7 +121,7 @@ public final class PrefixTable {
   @discardableResult
   public func delete(_ prefix: EIDPrefix) throws(PrefixTableError) -> UInt32 {
     guard let old = entries[prefix] else { throw .notFound(prefix) }
-    try reserve()
+    try reserve(Self.longestPath)
     undo.append((prefix, old))
     entries[prefix] = nil
     let length = prefix.prefix.length
@@ -131,7 +135,7 @@ public final class PrefixTable {
 
   private func set(_ prefix: EIDPrefix, _ value: UInt32) throws(PrefixTableError) {
     guard value != 0 else { throw .zeroValue }
-    try reserve()
+    try reserve(2 * Self.longestPath)
     undo.append((prefix, entries.updateValue(value, forKey: prefix)))
     let length = prefix.prefix.length
     modify(prefix) { table, node, place in
@@ -141,8 +145,11 @@ public final class PrefixTable {
   }
 
   /// A change copies at most 3 directory nodes and 16 address nodes.
-  private func reserve() throws(PrefixTableError) {
-    guard arena.available >= 19 else { throw .full(nodeCapacity: arena.capacity) }
+  private static let longestPath = 19
+
+  /// Deletions need one path, everything else asks for two: so a full table can still be emptied.
+  private func reserve(_ nodeCount: Int) throws(PrefixTableError) {
+    guard arena.available >= nodeCount else { throw .full(nodeCapacity: arena.capacity) }
   }
 
   /// The longest shorter entry that ends in the same node as `prefix` and covers it.
@@ -161,14 +168,17 @@ public final class PrefixTable {
   public func commit() -> TableView {
     committedRoot = root
     undo.removeAll(keepingCapacity: true)
+    born.removeAll(keepingCapacity: true)
+    supersededByCommits = superseded.count
     transaction &+= 1
     return view
   }
 
   /// Tags what the last commits replaced with the epoch that began after they were published.
   public func retire(epoch: UInt64) {
-    for node in superseded { retired.append((node, epoch)) }
-    superseded.removeAll(keepingCapacity: true)
+    for node in superseded.prefix(supersededByCommits) { retired.append((node, epoch)) }
+    superseded.removeFirst(supersededByCommits)
+    supersededByCommits = 0
   }
 
   /// Frees what no reader can reach: everything tagged with `oldest` or less.
@@ -186,13 +196,14 @@ public final class PrefixTable {
     }
   }
 
-  /// Undoes every change since the last commit.
-  public func rollback() throws(PrefixTableError) {
-    let changes = undo
-    for (prefix, value) in changes.reversed() {
-      if let value { try set(prefix, value) } else { try delete(prefix) }
-    }
+  /// Undoes every change since the last commit: back to its root, which nobody has written to (I3). Needs no room.
+  public func rollback() {
+    for (prefix, value) in undo.reversed() { entries[prefix] = value }
     undo.removeAll(keepingCapacity: true)
+    for node in born where birth[Int(node)] == transaction { discard(node) }
+    born.removeAll(keepingCapacity: true)
+    superseded.removeLast(superseded.count - supersededByCommits)
+    root = committedRoot
   }
 
   // MARK: - The path to a node
@@ -250,6 +261,7 @@ public final class PrefixTable {
       lengths.append(contentsOf: repeatElement(0, count: NodeArena.slotCount))
     }
     birth[Int(copy)] = transaction
+    born.append(copy)
     for place in 0..<NodeArena.slotCount {
       lengths[Int(copy) << 8 | place] = lengths[Int(node) << 8 | place]
     }
@@ -260,9 +272,14 @@ public final class PrefixTable {
   /// The node, or 0 when the change left it empty (I4).
   private func pruned(_ node: NodeIndex, because slot: Slot) -> NodeIndex {
     guard slot == Slot(value: 0, child: 0), arena.isEmpty(node) else { return node }
-    birth[Int(node)] = 0
-    arena.release(node)  // born in this transaction: no reader ever saw it
+    discard(node)
     return 0
+  }
+
+  /// Gives back a node of the open transaction: no reader ever saw it.
+  private func discard(_ node: NodeIndex) {
+    birth[Int(node)] = 0
+    arena.release(node)
   }
 
   private func length(_ node: NodeIndex, _ place: UInt8) -> Int { Int(lengths[Int(node) << 8 | Int(place)]) }

@@ -45,7 +45,7 @@ import Wire
         done += 1
       }
       if rollsBack {
-        try table.rollback()
+        table.rollback()
         plain = before
       }
       epoch += 1
@@ -247,7 +247,7 @@ import Wire
       let prefix = source.prefix()
       if i % 3 == 0, table.value(for: prefix) != nil { try table.delete(prefix) } else { try table.update(prefix, value: UInt32(1000 + i)) }
     }
-    try table.rollback()
+    table.rollback()
     #expect(table.allEntries == entries)
     #expect(table.violations() == [])
     let after = Self.publish(table, epoch: 3)
@@ -260,9 +260,9 @@ import Wire
 
   @Test func `rollback of an empty transaction and of a first one change nothing`() throws {
     let table = try PrefixTable(nodeCapacity: 256)
-    try table.rollback()
+    table.rollback()
     try table.insert(Self.prefix("10.0.0.0/8"), value: 1)
-    try table.rollback()
+    table.rollback()
     #expect(table.count == 0)
     #expect(table.commit().lookup(try Self.address("10.0.0.1"), .zero) == 0)
     table.retire(epoch: 2)
@@ -354,7 +354,7 @@ import Wire
       } catch { refused = true }
     }
     #expect(refused)
-    try table.rollback()
+    table.rollback()
     #expect(table.allEntries == entries)
     #expect(table.violations() == [])
     Self.publish(table, epoch: 3)

@@ -121,7 +121,7 @@ extension Atomic<Int> {
       version += 1
       do { try publish(version) } catch PrefixTableError.full {
         version -= 1
-        try table.rollback()  // the readers are behind: nothing to do but wait for them
+        table.rollback()  // the readers are behind: nothing to do but wait for them
         table.reclaim(oldest: quiescent.oldest())
       }
       largest = max(largest, table.nodeCount)
