@@ -65,6 +65,10 @@ public final class PrefixTable {
   /// What the open transaction replaced, to be undone by `rollback()`.
   private var undo: [(prefix: EIDPrefix, value: UInt32?)] = []
   private var superseded: [NodeIndex] = []
+  /// How many of `superseded` the last commit has made unreachable; those behind belong to the open transaction.
+  private var supersededByCommits = 0
+  /// Nodes the open transaction made, some of them more than once or given back already.
+  private var born: [NodeIndex] = []
   private var retired: [(node: NodeIndex, epoch: UInt64)] = []
   private var retiredHead = 0
 
@@ -117,7 +121,7 @@ public final class PrefixTable {
   @discardableResult
   public func delete(_ prefix: EIDPrefix) throws(PrefixTableError) -> UInt32 {
     guard let old = entries[prefix] else { throw .notFound(prefix) }
-    try reserve()
+    try reserve(Self.longestPath)
     undo.append((prefix, old))
     entries[prefix] = nil
     let length = prefix.prefix.length
@@ -131,7 +135,7 @@ public final class PrefixTable {
 
   private func set(_ prefix: EIDPrefix, _ value: UInt32) throws(PrefixTableError) {
     guard value != 0 else { throw .zeroValue }
-    try reserve()
+    try reserve(2 * Self.longestPath)
     undo.append((prefix, entries.updateValue(value, forKey: prefix)))
     let length = prefix.prefix.length
     modify(prefix) { table, node, place in
@@ -141,8 +145,11 @@ public final class PrefixTable {
   }
 
   /// A change copies at most 3 directory nodes and 16 address nodes.
-  private func reserve() throws(PrefixTableError) {
-    guard arena.available >= 19 else { throw .full(nodeCapacity: arena.capacity) }
+  private static let longestPath = 19
+
+  /// Deletions need one path, everything else asks for two: so a full table can still be emptied.
+  private func reserve(_ nodeCount: Int) throws(PrefixTableError) {
+    guard arena.available >= nodeCount else { throw .full(nodeCapacity: arena.capacity) }
   }
 
   /// The longest shorter entry that ends in the same node as `prefix` and covers it.
@@ -161,14 +168,17 @@ public final class PrefixTable {
   public func commit() -> TableView {
     committedRoot = root
     undo.removeAll(keepingCapacity: true)
+    born.removeAll(keepingCapacity: true)
+    supersededByCommits = superseded.count
     transaction &+= 1
     return view
   }
 
   /// Tags what the last commits replaced with the epoch that began after they were published.
   public func retire(epoch: UInt64) {
-    for node in superseded { retired.append((node, epoch)) }
-    superseded.removeAll(keepingCapacity: true)
+    for node in superseded.prefix(supersededByCommits) { retired.append((node, epoch)) }
+    superseded.removeFirst(supersededByCommits)
+    supersededByCommits = 0
   }
 
   /// Frees what no reader can reach: everything tagged with `oldest` or less.
@@ -186,13 +196,14 @@ public final class PrefixTable {
     }
   }
 
-  /// Undoes every change since the last commit.
-  public func rollback() throws(PrefixTableError) {
-    let changes = undo
-    for (prefix, value) in changes.reversed() {
-      if let value { try set(prefix, value) } else { try delete(prefix) }
-    }
+  /// Undoes every change since the last commit: back to its root, which nobody has written to (I3). Needs no room.
+  public func rollback() {
+    for (prefix, value) in undo.reversed() { entries[prefix] = value }
     undo.removeAll(keepingCapacity: true)
+    for node in born where birth[Int(node)] == transaction { discard(node) }
+    born.removeAll(keepingCapacity: true)
+    superseded.removeLast(superseded.count - supersededByCommits)
+    root = committedRoot
   }
 
   // MARK: - The path to a node
@@ -250,6 +261,7 @@ public final class PrefixTable {
       lengths.append(contentsOf: repeatElement(0, count: NodeArena.slotCount))
     }
     birth[Int(copy)] = transaction
+    born.append(copy)
     for place in 0..<NodeArena.slotCount {
       lengths[Int(copy) << 8 | place] = lengths[Int(node) << 8 | place]
     }
@@ -260,9 +272,14 @@ public final class PrefixTable {
   /// The node, or 0 when the change left it empty (I4).
   private func pruned(_ node: NodeIndex, because slot: Slot) -> NodeIndex {
     guard slot == Slot(value: 0, child: 0), arena.isEmpty(node) else { return node }
-    birth[Int(node)] = 0
-    arena.release(node)  // born in this transaction: no reader ever saw it
+    discard(node)
     return 0
+  }
+
+  /// Gives back a node of the open transaction: no reader ever saw it.
+  private func discard(_ node: NodeIndex) {
+    birth[Int(node)] = 0
+    arena.release(node)
   }
 
   private func length(_ node: NodeIndex, _ place: UInt8) -> Int { Int(lengths[Int(node) << 8 | Int(place)]) }
@@ -276,50 +293,103 @@ public final class PrefixTable {
 }
 
 extension PrefixTable {
+  /// Where a node hangs: the octets above it, left-aligned.
+  private struct NodePath: Hashable {
+    var instance: UInt32
+    var family: AddressFamily
+    var depth = 0
+    var high: UInt64 = 0
+    var low: UInt64 = 0
+
+    func child(_ place: Int) -> NodePath {
+      var path = self
+      let octet = UInt64(place) << UInt64(56 - 8 * (depth & 7))
+      if depth < 8 { path.high |= octet } else { path.low |= octet }
+      path.depth += 1
+      return path
+    }
+  }
+
+  /// What I1 asks of a place.
+  private struct Owner: Equatable {
+    var value: UInt32 = 0
+    var length = 0
+  }
+
   /// Executes I1, I2 and I4 against `entries`; returns what does not hold. For tests: visits everything.
   public func violations() -> [String] {
     var found: [String] = []
     var seen = Set<NodeIndex>()
-    func visit(_ node: NodeIndex, _ what: String) {
-      guard node != 0 else { return }
-      if !seen.insert(node).inserted { found.append("node \(node) is reached twice (\(what))") }
-      if arena.isEmpty(node) { found.append("node \(node) is empty (\(what))") }
+    var expected = ownersByNode()
+    walk(directory: root, depth: 0, iid: 0, &seen, &found) { trie, path, seen, found in
+      walk(trie: trie, path, &expected, &seen, &found)
     }
-    func walk(trie node: NodeIndex, depth: Int, high: UInt64, low: UInt64, instance: InstanceID, family: AddressFamily) {
-      visit(node, "\(instance) \(family) depth \(depth)")
-      guard node != 0 else { return }
-      for place in 0...255 {
-        let slot = arena.reader.slot(node, UInt8(place))
-        let shift = UInt64(56 - 8 * (depth & 7))
-        let (h, l) = depth < 8 ? (high | UInt64(place) << shift, low) : (high, low | UInt64(place) << shift)
-        let address = IPAddress(family: family, leftAlignedHigh: h, low: l)
-        let covering = (depth == 0 ? 0 : 8 * depth + 1)...(8 * depth + 8)
-        let best = covering.reversed().lazy.compactMap { self.entries[EIDPrefix(instance, IPPrefix(masking: address, length: $0))] }
-          .first
-        if slot.value != best ?? 0 { found.append("[\(instance)]\(address) depth \(depth): \(slot.value), expected \(best ?? 0)") }
-        walk(trie: slot.child, depth: depth + 1, high: h, low: l, instance: instance, family: family)
-      }
+    for path in expected.keys {
+      let address = IPAddress(family: path.family, leftAlignedHigh: path.high, low: path.low)
+      found.append("[\(path.instance)]\(address): the node at depth \(path.depth) is not there")
     }
-    func walk(directory node: NodeIndex, depth: Int, iid: UInt32) {
-      visit(node, "directory depth \(depth)")
-      guard node != 0 else { return }
-      for place in 0...255 {
-        let slot = arena.reader.slot(node, UInt8(place))
-        let iid = iid << 8 | UInt32(place)
-        if depth < 2 {
-          walk(directory: slot.child, depth: depth + 1, iid: iid)
-        } else {
-          let instance = InstanceID(truncating: iid)
-          walk(trie: slot.value, depth: 0, high: 0, low: 0, instance: instance, family: .ipv4)
-          walk(trie: slot.child, depth: 0, high: 0, low: 0, instance: instance, family: .ipv6)
-        }
-      }
-    }
-    walk(directory: root, depth: 0, iid: 0)
-    if seen.count + superseded.count + retired.count - retiredHead != arena.inUse {
-      found.append("\(seen.count) reachable and \(superseded.count + retired.count - retiredHead) waiting nodes, \(arena.inUse) in use")
+    let waiting = superseded.count + retired.count - retiredHead
+    if seen.count + waiting != arena.inUse {
+      found.append("\(seen.count) reachable and \(waiting) waiting nodes, \(arena.inUse) in use")
     }
     return found
+  }
+
+  /// For every node that `entries` ask for, the owner of each place: shorter prefixes first, so that longer ones cover them.
+  private func ownersByNode() -> [NodePath: [Owner]] {
+    var owners: [NodePath: [Owner]] = [:]
+    for (entry, value) in entries.sorted(by: { $0.key.prefix.length < $1.key.prefix.length }) {
+      let length = entry.prefix.length
+      var path = NodePath(instance: entry.instanceID.rawValue, family: entry.prefix.family)
+      while length > 8 * (path.depth + 1) { path = path.child(Int(entry.prefix.octet(path.depth))) }
+      let first = Int(entry.prefix.octet(path.depth))
+      for place in first..<first + 1 << (8 * (path.depth + 1) - length) {
+        owners[path, default: Array(repeating: Owner(), count: NodeArena.slotCount)][place] = Owner(value: value, length: length)
+      }
+    }
+    return owners
+  }
+
+  private func visit(_ node: NodeIndex, _ seen: inout Set<NodeIndex>, _ found: inout [String]) {
+    if !seen.insert(node).inserted { found.append("node \(node) is reached twice") }
+    if arena.isEmpty(node) { found.append("node \(node) is empty") }
+  }
+
+  private func walk(
+    directory node: NodeIndex, depth: Int, iid: UInt32, _ seen: inout Set<NodeIndex>, _ found: inout [String],
+    _ onTrie: (NodeIndex, NodePath, inout Set<NodeIndex>, inout [String]) -> Void
+  ) {
+    guard node != 0 else { return }
+    visit(node, &seen, &found)
+    for place in 0..<NodeArena.slotCount {
+      let slot = arena.reader.slot(node, UInt8(place))
+      let iid = iid << 8 | UInt32(place)
+      if depth < 2 {
+        walk(directory: slot.child, depth: depth + 1, iid: iid, &seen, &found, onTrie)
+      } else {
+        onTrie(slot.value, NodePath(instance: iid, family: .ipv4), &seen, &found)
+        onTrie(slot.child, NodePath(instance: iid, family: .ipv6), &seen, &found)
+      }
+    }
+  }
+
+  private func walk(
+    trie node: NodeIndex, _ path: NodePath, _ expected: inout [NodePath: [Owner]], _ seen: inout Set<NodeIndex>,
+    _ found: inout [String]
+  ) {
+    guard node != 0 else { return }
+    visit(node, &seen, &found)
+    let owners = expected.removeValue(forKey: path)
+    for place in 0..<NodeArena.slotCount {
+      let slot = arena.reader.slot(node, UInt8(place))
+      let owner = owners?[place] ?? Owner()
+      if slot.value != owner.value || slot.value != 0 && length(node, UInt8(place)) != owner.length {
+        let below = path.child(place)
+        let address = IPAddress(family: path.family, leftAlignedHigh: below.high, low: below.low)
+        found.append("[\(path.instance)]\(address) depth \(path.depth): \(slot.value), expected \(owner.value) of /\(owner.length)")
+      }
+      walk(trie: slot.child, path.child(place), &expected, &seen, &found)
+    }
   }
 }
 

@@ -123,8 +123,8 @@ public final class ForwardingPublisher {
   }
 
   /// Undoes all changes of mappings since the last publication.
-  public func rollbackMappings() throws(StateError) {
-    do { try table.rollback() } catch { throw .table(error) }
+  public func rollbackMappings() {
+    table.rollback()
     unpublished.removeAll { if case .mapping = $0 { true } else { false } }
     for index in added { mappings.release(index) }
     added.removeAll(keepingCapacity: true)

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Batches: any mixture of families, instances and depths, and reuse.
+
+import PrefixTable
+import Testing
+import Wire
+
+@Suite struct LookupBatchTests {
+  @Test func `a batch of every size answers as single lookups do, and can be used again`() throws {
+    var source = HardPrefixes(seed: 20)
+    let table = try PrefixTable(nodeCapacity: 1 << 13)
+    for i in 0..<150 { try table.update(source.prefix(), value: UInt32(i + 1)) }
+    let view = table.commit()
+    var batch = LookupBatch(capacity: 128)
+    for size in [0, 1, 2, 3, 63, 64, 127, 128, 5] {
+      let questions = (0..<size).map { _ in (address: source.address(), instance: source.random.next() & 7 == 0 ? InstanceID(truncating: 77) : source.instance()) }
+      let answers = view.lookup(questions, with: &batch)
+      #expect(batch.count == size)
+      for (question, answer) in zip(questions, answers) { #expect(view.lookup(question.address, question.instance) == answer) }
+    }
+  }
+
+  @Test func `the empty root misses`() throws {
+    let table = try PrefixTable(nodeCapacity: 64)
+    var batch = LookupBatch(capacity: 4)
+    let place = batch.add(0, high: .max, low: .max, in: table.view)
+    batch.run(table.view)
+    #expect(place == 0 && batch[place] == 0)
+    #expect(table.view.lookup(0, high: .max, low: .max) == 0)
+    #expect(!table.view.instance(0).isKnown)
+  }
+}

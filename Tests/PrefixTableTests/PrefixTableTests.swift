@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The prefix table against a plain list, under prefixes that are hard on a trie; transactions, refusals, memory.
+
+import Testing
+import Wire
+
+@testable import PrefixTable
+
+@Suite struct PrefixTableTests {
+  static func prefix(_ text: String, _ instance: UInt32 = 0) throws -> EIDPrefix {
+    EIDPrefix(InstanceID(truncating: instance), try IPPrefix(parsing: text))
+  }
+
+  static func address(_ text: String) throws -> IPAddress { try #require(IPAddress(text)) }
+
+  /// What an owner does after a change when no reader is left behind.
+  @discardableResult
+  static func publish(_ table: PrefixTable, epoch: UInt64) -> TableView {
+    let view = table.commit()
+    table.retire(epoch: epoch)
+    table.reclaim(oldest: epoch)
+    return view
+  }
+
+  // MARK: - Against the plain list
+
+  /// `operations` changes in transactions of 1 to 64, every answer compared after each commit, invariants after each thousand.
+  static func run(seed: UInt64, operations: Int) throws {
+    let table = try PrefixTable(nodeCapacity: 1 << 14)
+    var plain = PlainTable()
+    var source = HardPrefixes(seed: seed)
+    var batch = LookupBatch(capacity: 64)
+    var epoch: UInt64 = 1
+    var done = 0
+    var nextCheck = 1000
+    while done < operations {
+      var touched: [EIDPrefix] = []
+      let rollsBack = source.random.next() % 16 == 0
+      let before = plain
+      for _ in 0..<Int(source.random.next() % 64 + 1) {
+        let prefix = source.prefix()
+        touched.append(prefix)
+        try change(table, &plain, prefix, source.random.next())
+        done += 1
+      }
+      if rollsBack {
+        table.rollback()
+        plain = before
+      }
+      epoch += 1
+      let view = Self.publish(table, epoch: epoch)
+      compare(view, plain, touched, &source, &batch, seed: seed)
+      if done >= nextCheck {
+        nextCheck += 1000
+        let violations = table.violations()
+        #expect(violations.isEmpty, "seed \(seed), \(done) operations")
+        #expect(table.count == plain.count)
+        guard violations.isEmpty else { return }
+      }
+    }
+    for prefix in plain.prefixes { try table.delete(prefix) }
+    Self.publish(table, epoch: epoch + 1)
+    #expect(table.count == 0 && table.nodeCount == 0)
+  }
+
+  /// One change of the table and the same of the list: mostly updates while the list is short, deletions when it is long.
+  private static func change(_ table: PrefixTable, _ plain: inout PlainTable, _ prefix: EIDPrefix, _ dice: UInt64) throws {
+    let value = UInt32(truncatingIfNeeded: dice >> 32) | 1
+    let old = plain[prefix]
+    switch dice % 8 {
+    case 0:
+      if old == nil { try table.insert(prefix, value: value) } else {
+        #expect(throws: PrefixTableError.exists(prefix)) { try table.insert(prefix, value: value) }
+      }
+      plain[prefix] = old ?? value
+    case 1..<(plain.count < 150 ? 6 : 3):
+      #expect(try table.update(prefix, value: value) == old)
+      plain[prefix] = value
+    default:
+      if old == nil {
+        #expect(throws: PrefixTableError.notFound(prefix)) { try table.delete(prefix) }
+      } else {
+        #expect(try table.delete(prefix) == old)
+      }
+      plain[prefix] = nil
+    }
+  }
+
+  private static func compare(
+    _ view: TableView, _ plain: PlainTable, _ touched: [EIDPrefix], _ source: inout HardPrefixes, _ batch: inout LookupBatch, seed: UInt64
+  ) {
+    var questions: [(address: IPAddress, instance: InstanceID)] = []
+    for prefix in touched.suffix(12) { for address in HardPrefixes.borders(prefix.prefix) { questions.append((address, prefix.instanceID)) } }
+    while questions.count < 64 { questions.append((source.address(), source.instance())) }
+    let batched = view.lookup(questions, with: &batch)
+    for (question, answer) in zip(questions, batched) {
+      let expected = plain.lookup(question.address, question.instance)
+      let single = view.lookup(question.address, question.instance)
+      if answer != expected || single != expected {
+        Issue.record("seed \(seed): [\(question.instance)]\(question.address): batched \(answer), single \(single), list \(expected)")
+      }
+    }
+  }
+
+  @Test(arguments: [1, 2, 3, 4] as [UInt64])
+  func `a hundred thousand random operations: single lookup = batched lookup = plain list`(seed: UInt64) throws {
+    try Self.run(seed: seed, operations: 25_000)
+  }
+
+  @Test func `every length of both families, nested in one another, answers at its borders`() throws {
+    let table = try PrefixTable(nodeCapacity: 4096)
+    var plain = PlainTable()
+    let trunks = [try Self.address("170.170.170.170"), try Self.address("aaaa:aaaa:aaaa:aaaa:aaaa:aaaa:aaaa:aaaa")]
+    for trunk in trunks {
+      for length in 0...trunk.family.bitWidth {
+        let prefix = EIDPrefix(.zero, IPPrefix(masking: trunk, length: length))
+        try table.insert(prefix, value: UInt32(length + 1))
+        plain[prefix] = UInt32(length + 1)
+      }
+    }
+    var view = Self.publish(table, epoch: 2)
+    func check() {
+      for trunk in trunks {
+        for length in 0...trunk.family.bitWidth {
+          for address in HardPrefixes.borders(IPPrefix(masking: trunk, length: length)) {
+            #expect(view.lookup(address, .zero) == plain.lookup(address, .zero), "\(address)")
+          }
+        }
+      }
+    }
+    check()
+    #expect(table.violations() == [])
+    // Every second one goes, from the longest down: each leaves its places to the next shorter.
+    for trunk in trunks {
+      for length in stride(from: trunk.family.bitWidth, through: 0, by: -2) {
+        let prefix = EIDPrefix(.zero, IPPrefix(masking: trunk, length: length))
+        try table.delete(prefix)
+        plain[prefix] = nil
+      }
+    }
+    view = Self.publish(table, epoch: 3)
+    check()
+    #expect(table.violations() == [])
+  }
+
+  @Test func `a default route answers what nothing else covers, in its family only`() throws {
+    let table = try PrefixTable(nodeCapacity: 256)
+    try table.insert(Self.prefix("0.0.0.0/0"), value: 1)
+    try table.insert(Self.prefix("10.0.0.0/8"), value: 2)
+    let view = table.commit()
+    #expect(view.lookup(try Self.address("9.255.255.255"), .zero) == 1)
+    #expect(view.lookup(try Self.address("10.0.0.0"), .zero) == 2)
+    #expect(view.lookup(try Self.address("255.255.255.255"), .zero) == 1)
+    #expect(view.lookup(try Self.address("::"), .zero) == 0)
+    try table.delete(Self.prefix("0.0.0.0/0"))
+    #expect(table.commit().lookup(try Self.address("9.255.255.255"), .zero) == 0)
+    #expect(table.violations() == [])
+  }
+
+  @Test func `the order of insertion does not matter`() throws {
+    var source = HardPrefixes(seed: 9)
+    let prefixes = Array(Set((0..<150).map { _ in source.prefix() }))
+    let one = try PrefixTable(nodeCapacity: 1 << 13)
+    let other = try PrefixTable(nodeCapacity: 1 << 13)
+    for (i, prefix) in prefixes.enumerated() { try one.insert(prefix, value: UInt32(i + 1)) }
+    for (i, prefix) in prefixes.enumerated().reversed() { try other.insert(prefix, value: UInt32(i + 1)) }
+    let (a, b) = (one.commit(), other.commit())
+    for _ in 0..<3000 {
+      let (address, instance) = (source.address(), source.instance())
+      #expect(a.lookup(address, instance) == b.lookup(address, instance))
+    }
+    #expect(one.nodeCount == other.nodeCount)
+    #expect(one.allEntries == other.allEntries)
+  }
+
+  // MARK: - Instances
+
+  @Test func `instances do not see each other`() throws {
+    let table = try PrefixTable(nodeCapacity: 1024)
+    let instances: [UInt32] = [0, 1, 2, 0xFF, 0x100, 0x1_0000, 0x1_0001, 0xFF_FFFE, 0xFF_FFFF]
+    for instance in instances { try table.insert(Self.prefix("10.0.0.0/8", instance), value: instance + 1) }
+    let view = Self.publish(table, epoch: 2)
+    for instance in instances {
+      #expect(view.lookup(try Self.address("10.1.1.1"), InstanceID(truncating: instance)) == instance + 1)
+      #expect(view.instance(instance).isKnown)
+    }
+    for instance in [3, 0xFE, 0x101, 0x1_0100, 0xFE_FFFF] as [UInt32] {
+      #expect(!view.instance(instance).isKnown)
+      #expect(view.lookup(try Self.address("10.1.1.1"), InstanceID(truncating: instance)) == 0)
+    }
+    for instance in instances where instance != 1 { try table.delete(Self.prefix("10.0.0.0/8", instance)) }
+    let last = Self.publish(table, epoch: 3)
+    #expect(last.lookup(try Self.address("10.1.1.1"), InstanceID(truncating: 1)) == 2)
+    #expect(!last.instance(0).isKnown && !last.instance(2).isKnown)
+    #expect(table.violations() == [])
+  }
+
+  @Test func `the families of one instance do not see each other`() throws {
+    let table = try PrefixTable(nodeCapacity: 256)
+    try table.insert(Self.prefix("10.0.0.0/8", 7), value: 4)
+    try table.insert(Self.prefix("a00::/8", 7), value: 6)
+    let view = table.commit()
+    let instance = InstanceID(truncating: 7)
+    #expect(view.lookup(try Self.address("10.0.0.1"), instance) == 4)
+    #expect(view.lookup(try Self.address("a00::1"), instance) == 6)
+    try table.delete(Self.prefix("10.0.0.0/8", 7))
+    let rest = table.commit()
+    #expect(rest.lookup(try Self.address("10.0.0.1"), instance) == 0)
+    #expect(rest.lookup(try Self.address("a00::1"), instance) == 6)
+    #expect(rest.instance(7).isKnown)
+  }
+
+  // MARK: - Transactions
+
+  @Test func `a reader with an old view sees nothing of a transaction until it takes the new one, then all of it`() throws {
+    let table = try PrefixTable(nodeCapacity: 1024)
+    try table.insert(Self.prefix("10.0.0.0/8"), value: 1)
+    try table.insert(Self.prefix("10.1.0.0/16"), value: 2)
+    let old = Self.publish(table, epoch: 2)
+    let questions = try ["10.0.0.1", "10.1.0.1", "10.1.2.3", "11.0.0.1"].map { (address: try Self.address($0), instance: InstanceID.zero) }
+    var batch = LookupBatch(capacity: 8)
+    #expect(old.lookup(questions, with: &batch) == [1, 2, 2, 0])
+    try table.update(Self.prefix("10.0.0.0/8"), value: 11)
+    try table.delete(Self.prefix("10.1.0.0/16"))
+    try table.insert(Self.prefix("10.1.2.0/24"), value: 13)
+    try table.insert(Self.prefix("11.0.0.0/8"), value: 14)
+    #expect(old.lookup(questions, with: &batch) == [1, 2, 2, 0])
+    #expect(table.view.lookup(questions, with: &batch) == [1, 2, 2, 0], "an open transaction is nobody's to see")
+    let new = table.commit()
+    table.retire(epoch: 3)
+    table.reclaim(oldest: 2)  // a reader has not passed yet
+    #expect(old.lookup(questions, with: &batch) == [1, 2, 2, 0])
+    #expect(new.lookup(questions, with: &batch) == [11, 11, 13, 14])
+    table.reclaim(oldest: 3)
+    #expect(new.lookup(questions, with: &batch) == [11, 11, 13, 14])
+    #expect(table.violations() == [])
+  }
+
+  @Test func `rollback restores entries, answers and memory`() throws {
+    var source = HardPrefixes(seed: 10)
+    let table = try PrefixTable(nodeCapacity: 1 << 13)
+    for i in 0..<100 { try table.update(source.prefix(), value: UInt32(i + 1)) }
+    let before = Self.publish(table, epoch: 2)
+    let (entries, nodeCount) = (table.allEntries, table.nodeCount)
+    for i in 0..<300 {
+      let prefix = source.prefix()
+      if i % 3 == 0, table.value(for: prefix) != nil { try table.delete(prefix) } else { try table.update(prefix, value: UInt32(1000 + i)) }
+    }
+    table.rollback()
+    #expect(table.allEntries == entries)
+    #expect(table.violations() == [])
+    let after = Self.publish(table, epoch: 3)
+    #expect(table.nodeCount == nodeCount)
+    for _ in 0..<2000 {
+      let (address, instance) = (source.address(), source.instance())
+      #expect(after.lookup(address, instance) == before.lookup(address, instance))
+    }
+  }
+
+  @Test func `rollback of an empty transaction and of a first one change nothing`() throws {
+    let table = try PrefixTable(nodeCapacity: 256)
+    table.rollback()
+    try table.insert(Self.prefix("10.0.0.0/8"), value: 1)
+    table.rollback()
+    #expect(table.count == 0)
+    #expect(table.commit().lookup(try Self.address("10.0.0.1"), .zero) == 0)
+    table.retire(epoch: 2)
+    table.reclaim(oldest: 2)
+    #expect(table.nodeCount == 0)
+    #expect(table.violations() == [])
+  }
+
+  @Test func `changes after a commit are not retired with it`() throws {
+    let table = try PrefixTable(nodeCapacity: 256)
+    try table.insert(Self.prefix("10.0.0.0/8"), value: 1)
+    let published = Self.publish(table, epoch: 2)
+    try table.update(Self.prefix("10.0.0.0/8"), value: 2)  // open: supersedes nodes that `published` still shows
+    table.retire(epoch: 3)
+    table.reclaim(oldest: 3)
+    for i in 0..<40 { try table.insert(Self.prefix("11.\(i).0.0/16"), value: 9) }
+    #expect(published.lookup(try Self.address("10.0.0.1"), .zero) == 1)
+  }
+
+  // MARK: - Refusals
+
+  @Test func `what cannot be is refused by name, and changes nothing`() throws {
+    let table = try PrefixTable(nodeCapacity: 256)
+    let prefix = try Self.prefix("10.0.0.0/8", 3)
+    try table.insert(prefix, value: 5)
+    #expect(throws: PrefixTableError.exists(prefix)) { try table.insert(prefix, value: 6) }
+    #expect(throws: PrefixTableError.zeroValue) { try table.update(prefix, value: 0) }
+    let missing = try Self.prefix("10.0.0.0/9", 3)
+    #expect(throws: PrefixTableError.notFound(missing)) { try table.delete(missing) }
+    #expect(table.allEntries == [prefix: 5])
+    #expect(PrefixTableError.exists(prefix).description == "[3]10.0.0.0/8 is already in the table")
+    #expect(PrefixTableError.notFound(missing).description == "[3]10.0.0.0/9 is not in the table")
+    #expect(PrefixTableError.full(nodeCapacity: 9).description.contains("9 nodes"))
+    #expect(PrefixTableError.noMemory(byteCount: 4096).description.contains("4096"))
+  }
+
+  @Test func `address space that is not there is an error, not a trap`() {
+    #expect(throws: PrefixTableError.self) { try PrefixTable(nodeCapacity: 1 << 40) }
+  }
+
+  /// Fills a small table with scattered host prefixes until it says no.
+  static func full() throws -> (table: PrefixTable, entries: [EIDPrefix: UInt32]) {
+    let table = try PrefixTable(nodeCapacity: 256)
+    var epoch: UInt64 = 1
+    for i in 0..<10_000 {
+      let prefix = try Self.prefix("\(i % 250).\(i / 250).\(i % 7).1/32")
+      do { try table.insert(prefix, value: UInt32(i + 1)) } catch {
+        #expect(error == .full(nodeCapacity: 256))
+        #expect(table.value(for: prefix) == nil)
+        return (table, table.allEntries)
+      }
+      epoch += 1
+      Self.publish(table, epoch: epoch)
+    }
+    Issue.record("a table of 256 nodes took 10,000 scattered host prefixes")
+    return (table, [:])
+  }
+
+  @Test func `a full table refuses and keeps answering`() throws {
+    let (table, entries) = try Self.full()
+    #expect(entries.count > 40)
+    #expect(throws: PrefixTableError.full(nodeCapacity: 256)) { try table.update(Self.prefix("2001:db8::1/128"), value: 1) }
+    #expect(table.allEntries == entries)
+    #expect(table.violations() == [])
+    for (prefix, value) in entries { #expect(table.view.lookup(prefix.prefix.address, .zero) == value) }
+  }
+
+  @Test func `a full table can be emptied, prefix by prefix`() throws {
+    let (table, entries) = try Self.full()
+    var epoch: UInt64 = 20_000
+    for prefix in entries.keys {
+      try table.delete(prefix)
+      epoch += 1
+      Self.publish(table, epoch: epoch)
+    }
+    #expect(table.count == 0 && table.nodeCount == 0)
+  }
+
+  @Test func `a transaction that runs into the limit can be rolled back whole`() throws {
+    let table = try PrefixTable(nodeCapacity: 256)
+    for i in 0..<20 { try table.insert(Self.prefix("10.\(i).0.0/16"), value: UInt32(i + 1)) }
+    Self.publish(table, epoch: 2)
+    let (entries, nodeCount) = (table.allEntries, table.nodeCount)
+    var refused = false
+    for i in 0..<250 where !refused {
+      do {
+        if i < 10 { try table.delete(Self.prefix("10.\(i).0.0/16")) }
+        try table.insert(Self.prefix("\(i).7.\(i).7/32"), value: 5)
+      } catch { refused = true }
+    }
+    #expect(refused)
+    table.rollback()
+    #expect(table.allEntries == entries)
+    #expect(table.violations() == [])
+    Self.publish(table, epoch: 3)
+    #expect(table.nodeCount == nodeCount)
+  }
+
+  // MARK: - Memory
+
+  @Test func `nodes come back when everything is deleted, and only after the readers have passed`() throws {
+    var source = HardPrefixes(seed: 11)
+    let table = try PrefixTable(nodeCapacity: 1 << 13)
+    for i in 0..<200 { try table.update(source.prefix(), value: UInt32(i + 1)) }
+    Self.publish(table, epoch: 2)
+    let nodeCount = table.nodeCount
+    #expect(nodeCount > 100)
+    for prefix in table.allEntries.keys { try table.delete(prefix) }
+    _ = table.commit()
+    table.retire(epoch: 3)
+    table.reclaim(oldest: 2)
+    #expect(table.nodeCount >= nodeCount, "a reader of epoch 2 may still walk the old nodes")
+    table.reclaim(oldest: 3)
+    #expect(table.nodeCount == 0)
+    #expect(table.violations() == [])
+  }
+
+  @Test func `replacing one prefix for ever takes no memory`() throws {
+    let table = try PrefixTable(nodeCapacity: 64)
+    for i in 1...10_000 {
+      try table.update(Self.prefix("10.1.2.3/32", 9), value: UInt32(i))
+      Self.publish(table, epoch: UInt64(i + 1))
+    }
+    #expect(table.nodeCount == 7)  // three of the directory, four of the address
+    #expect(table.view.lookup(try Self.address("10.1.2.3"), InstanceID(truncating: 9)) == 10_000)
+  }
+
+  @Test func `longestMatch finds the covering entry, the open transaction included`() throws {
+    let table = try PrefixTable(nodeCapacity: 256)
+    try table.insert(Self.prefix("10.0.0.0/8"), value: 1)
+    try table.insert(Self.prefix("10.1.0.0/16"), value: 2)
+    #expect(table.longestMatch(try Self.address("10.1.2.3"), in: .zero)?.prefix == (try Self.prefix("10.1.0.0/16")))
+    #expect(table.longestMatch(try Self.address("10.2.2.3"), in: .zero)?.value == 1)
+    #expect(table.longestMatch(try Self.address("11.2.2.3"), in: .zero) == nil)
+    #expect(table.longestMatch(try Self.address("10.2.2.3"), in: InstanceID(truncating: 1)) == nil)
+  }
+
+  // MARK: - Layout and self-check
+
+  @Test func `a slot has eight bytes, a node 2 KiB`() {
+    #expect(MemoryLayout<Slot>.size == 8 && MemoryLayout<Slot>.stride == 8)
+    #expect(NodeArena.nodeByteCount == 2048)
+  }
+
+  @Test func `the self-check sees a wrong value and a missing node`() throws {
+    let table = try PrefixTable(nodeCapacity: 256)
+    try table.insert(Self.prefix("10.1.0.0/16"), value: 1)
+    #expect(table.violations() == [])
+    let view = table.commit()
+    let root = view.instance(0).ipv4
+    let node = view.nodes.slot(root, 10).child
+    view.nodes.slots[Int(node) << 8 | 1].value = 7
+    #expect(!table.violations().isEmpty)
+    view.nodes.slots[Int(node) << 8 | 1].value = 1
+    #expect(table.violations() == [])
+    view.nodes.slots[Int(root) << 8 | 10].child = 0
+    #expect(table.violations().contains { $0.contains("10.") })
+  }
+}
