@@ -7,40 +7,49 @@ import CLinux
 import Wire
 import XDP
 
-/// One packet: where it is, what has been found out about it, what becomes of it. One cache line.
-@safe struct Packet {
+/// One packet: where it is, what has been found out about it, what becomes of it.
+@safe @usableFromInline struct Packet {
   /// Room that must be free before a frame: the longest header (VLAN + IPv6 + UDP + LISP) in whole vector stores, less the
   /// Ethernet header that is taken off.
   static let minimumHeadroom = 80
+  /// A `sourcePlace` that says: no lookup was needed, the source is ours.
+  static let knownSource: UInt16 = 0xFFFF
 
   /// First byte of the frame.
-  var start: UnsafeMutableRawPointer
+  @usableFromInline var start: UnsafeMutableRawPointer
   /// Bytes from `start`.
-  var byteCount: UInt32
-  var verdict: Verdict
+  @usableFromInline var byteCount: UInt32
+  @usableFromInline var verdict: Verdict = .pending
   /// Where the inner IP header begins, from `start`.
-  var innerOffset: UInt16
+  @usableFromInline var innerOffset: UInt16 = 0
   /// The inner packet, header and payload, by its own account.
-  var innerByteCount: UInt16
+  @usableFromInline var innerByteCount: UInt16 = 0
   /// 4 or 6.
-  var innerFamily: UInt8
+  @usableFromInline var innerFamily: UInt8 = 0
   /// Encapsulation: the inner TTL, not yet decremented. Decapsulation: the smaller of outer and inner.
-  var timeToLive: UInt8
+  @usableFromInline var timeToLive: UInt8 = 0
   /// Encapsulation: the inner traffic class. Decapsulation: the one to deliver with.
-  var trafficClass: UInt8
+  @usableFromInline var trafficClass: UInt8 = 0
   /// Position of the choice in its mapping, for the counter.
-  var ordinal: UInt8
-  var flowHash: UInt32
+  @usableFromInline var ordinal: UInt8 = 0
+  @usableFromInline var flowHash: UInt32 = 0
   /// 24 bits.
-  var instanceID: UInt32
+  @usableFromInline var instanceID: UInt32 = 0
   /// Positions in the lookup batch.
-  var destinationPlace: UInt16
-  var sourcePlace: UInt16
-  var counter: UInt32
+  @usableFromInline var destinationPlace: UInt16 = 0
+  @usableFromInline var sourcePlace: UInt16 = 0
+  @usableFromInline var counter: UInt32 = 0
   /// The header to put before the inner packet; nil until it is chosen.
-  var template: UnsafeMutableRawPointer?
+  @usableFromInline var template: UnsafeMutableRawPointer?
 
-  @inline(__always) var frame: PacketBytes {
+  @inlinable @inline(__always)
+  init(start: UnsafeMutableRawPointer, byteCount: UInt32) {
+    unsafe self.start = unsafe start
+    self.byteCount = byteCount
+    unsafe template = nil
+  }
+
+  @inlinable @inline(__always) var frame: PacketBytes {
     // SAFETY: the frame's owner put start and byteCount there (Batch.append).
     unsafe PacketBytes(base: start, count: Int(byteCount))
   }
@@ -59,11 +68,11 @@ import XDP
 @safe public struct Batch: ~Copyable {
   public static let capacity = 64
 
-  private let packets: UnsafeMutablePointer<Packet>
-  public internal(set) var count = 0
+  @usableFromInline let packets: UnsafeMutablePointer<Packet>
+  @usableFromInline var filled = 0
+  public var count: Int { @inlinable @inline(__always) get { filled } }
 
   public init() {
-    // Aligned, so that a packet never straddles two lines.
     let memory = UnsafeMutableRawPointer.allocate(
       byteCount: MemoryLayout<Packet>.stride * Self.capacity, alignment: 64)
     unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: MemoryLayout<Packet>.stride * Self.capacity)
@@ -72,21 +81,18 @@ import XDP
 
   deinit { unsafe packets.deallocate() }
 
-  @inline(__always) public mutating func clear() { count = 0 }
+  @inlinable @inline(__always) public mutating func clear() { filled = 0 }
 
   /// Adds a frame that begins at `start`; false when the batch is full.
   ///
   /// SAFETY: `byteCount` ≤ 65,535 bytes at `start` and `Packet.minimumHeadroom` bytes before it are the caller's until the
   /// batch is cleared.
-  @unsafe @inline(__always) @discardableResult
+  @unsafe @inlinable @inline(__always) @discardableResult
   public mutating func append(_ start: UnsafeMutableRawPointer, byteCount: UInt32) -> Bool {
-    guard count < Self.capacity else { return false }
-    unsafe (packets + count).initialize(
-      to: Packet(
-        start: start, byteCount: byteCount, verdict: .pending, innerOffset: 0, innerByteCount: 0, innerFamily: 0, timeToLive: 0,
-        trafficClass: 0, ordinal: 0, flowHash: 0, instanceID: 0, destinationPlace: 0, sourcePlace: 0, counter: 0, template: nil))
+    guard filled < Self.capacity else { return false }
+    unsafe (packets + filled).initialize(to: Packet(start: start, byteCount: byteCount))
     unsafe clinux_prefetch(start)
-    count &+= 1
+    filled &+= 1
     return true
   }
 
@@ -96,7 +102,7 @@ import XDP
     unsafe append(frame.base, byteCount: UInt32(frame.count))
   }
 
-  @inline(__always)
+  @inlinable @inline(__always)
   subscript(i: Int) -> Packet {
     // SAFETY: i < count ≤ capacity, kept by the stages' loops.
     _read { yield unsafe packets[i] }
@@ -104,9 +110,9 @@ import XDP
   }
 
   /// What became of packet `i`, and its bytes as they are now: to be transmitted, punted, or dropped.
-  @inline(__always)
+  @inlinable @inline(__always)
   public func outcome(_ i: Int) -> (verdict: Verdict, frame: PacketBytes, instanceID: UInt32) {
-    precondition(i >= 0 && i < count)
+    precondition(i >= 0 && i < filled)
     return (self[i].verdict, self[i].frame, self[i].instanceID)
   }
 }

@@ -10,13 +10,14 @@ extension Engine {
   mutating func decapsulate(_ batch: inout Batch, port: Int, state: ForwardingStateReader, only: (borrowing Packet) -> Bool = { _ in true }) {
     let table = state.table
     let settings = state.settings
+    let chain = state.chain
     var roots = RootsCache()
     for i in 0..<batch.count where only(batch[i]) {
       readOuter(&batch[i], state: state, settings: settings, table: table, roots: &roots)
     }
     lookups.run(table)
-    for i in 0..<lookups.count { state.mappings.prefetch(lookups[i]) }
-    for i in 0..<batch.count where batch[i].verdict.isPending && batch[i].innerFamily != 0 { chooseHost(&batch[i], state: state) }
+    for i in 0..<lookups.count { chain.mappings.prefetch(lookups[i]) }
+    for i in 0..<batch.count where batch[i].verdict.isPending && batch[i].innerFamily != 0 { chooseHost(&batch[i], chain) }
     for i in 0..<batch.count where batch[i].verdict.isPending && batch[i].innerFamily != 0 { deliver(&batch[i]) }
   }
 
@@ -108,31 +109,37 @@ extension Engine {
     _ packet: inout Packet, _ bytes: PacketBytes, _ outer: Outer, settings: EngineSettings, table: TableView, roots: InstanceRoots
   ) {
     guard bytes.count >= IPv4View.minimumByteCount else { return packet.verdict = .drop(.innerTruncated) }
-    let trafficClass: UInt8
+    let innerOffset = unsafe bytes.base - packet.start
     if bytes.u8(0) >> 4 == 4 {
       guard let inner = IPv4View(bytes) else { return packet.verdict = .drop(.innerTruncated) }
-      packet.innerFamily = 4
-      packet.innerByteCount = UInt16(truncatingIfNeeded: inner.totalLength)
-      packet.timeToLive = min(inner.timeToLive, outer.timeToLive)
-      trafficClass = inner.trafficClass
-      lookups.add(&packet, roots.ipv4, UInt64(inner.destination) << 32, 0, table)
+      let destination = UInt64(inner.destination) << 32
+      describe(&packet, 4, inner.totalLength, inner.timeToLive, inner.trafficClass, outer, settings)
+      packet.destinationPlace = UInt16(truncatingIfNeeded: lookups.add(roots.ipv4, high: destination, low: 0, in: table))
     } else if bytes.u8(0) >> 4 == 6 {
       guard let inner = IPv6View(bytes) else { return packet.verdict = .drop(.innerTruncated) }
-      packet.innerFamily = 6
-      packet.innerByteCount = UInt16(truncatingIfNeeded: inner.totalLength)
-      packet.timeToLive = min(inner.hopLimit, outer.timeToLive)
-      trafficClass = inner.trafficClass
       let destination = inner.destination
-      lookups.add(&packet, roots.ipv6, destination.high, destination.low, table)
+      describe(&packet, 6, inner.totalLength, inner.hopLimit, inner.trafficClass, outer, settings)
+      packet.destinationPlace = UInt16(
+        truncatingIfNeeded: lookups.add(roots.ipv6, high: destination.high, low: destination.low, in: table))
     } else {
       return packet.verdict = .drop(.innerVersionUnknown)
     }
-    packet.innerOffset = unsafe UInt16(truncatingIfNeeded: bytes.base - packet.start)
+    packet.innerOffset = UInt16(truncatingIfNeeded: innerOffset)
+  }
+
+  /// TTL and traffic class are those to deliver with; a congestion mark that the packet cannot carry ends its way.
+  @inline(__always)
+  private func describe(
+    _ packet: inout Packet, _ family: UInt8, _ byteCount: Int, _ timeToLive: UInt8, _ trafficClass: UInt8, _ outer: Outer,
+    _ settings: EngineSettings
+  ) {
+    packet.innerFamily = family
+    packet.innerByteCount = UInt16(truncatingIfNeeded: byteCount)
+    packet.timeToLive = min(timeToLive, outer.timeToLive)
     guard let ecn = ECN.decapsulated(inner: ECN(trafficClass: trafficClass), outer: ECN(trafficClass: outer.trafficClass)) else {
       return packet.verdict = .drop(.congestionMarkLost)
     }
-    let dscp = (settings.copiesDSCP ? outer.trafficClass : trafficClass) & 0xFC
-    packet.trafficClass = dscp | ecn.rawValue
+    packet.trafficClass = (settings.copiesDSCP ? outer.trafficClass : trafficClass) & 0xFC | ecn.rawValue
   }
 
   /// Rule D14: the whole packet, from its outer header, is the host's.
@@ -153,18 +160,19 @@ extension Engine {
 
   /// Stage 3: is the destination ours (rule D5), and do we know its host's link-layer address.
   @inline(__always)
-  private func chooseHost(_ packet: inout Packet, state: ForwardingStateReader) {
+  private func chooseHost(_ packet: inout Packet, _ chain: ForwardingChain) {
     let mapping = lookups[Int(packet.destinationPlace)]
     guard mapping != 0 else { return packet.verdict = .drop(.destinationNotLocal) }
-    let record = state.mappings[mapping]
+    let record = chain.mappings[mapping]
     // SAFETY: the record is published, so its set is there.
-    guard let block = unsafe state.sets[record.set] else { return packet.verdict = .drop(.destinationNotLocal) }
+    guard let block = unsafe chain.sets[record.set] else { return packet.verdict = .drop(.destinationNotLocal) }
     let set = unsafe SetBlock(base: block)
     guard set.actionCode == ForwardingAction.local.rawValue else { return packet.verdict = .drop(.destinationNotLocal) }
-    packet.counter = record.counters
     // SAFETY: the set is published, so its template is there; an EID-prefix without a host behind it has none.
-    unsafe packet.template = state.templates[set.choice(0) & 0xFF_FFFF]
-    if let template = unsafe packet.template { unsafe TemplateBlock(base: template).prefetch() }
+    let template = unsafe chain.templates[set.choice(0) & 0xFF_FFFF]
+    if let template = unsafe template { unsafe TemplateBlock(base: template).prefetchDelivery() }
+    unsafe packet.template = unsafe template
+    packet.counter = record.counters
   }
 
   /// Stage 4: TTL and traffic class of the inner packet, then the site's Ethernet header before it; or, without a host's
@@ -173,42 +181,34 @@ extension Engine {
   private mutating func deliver(_ packet: inout Packet) {
     let inner = packet.inner
     let template = unsafe packet.template.map { unsafe TemplateBlock(base: $0) }
-    let isResolved = template?.fields.isResolved ?? false
+    let fields = template?.fields
     let isExpired = packet.timeToLive <= 1
-    let goesToKernel = !isResolved || isExpired
+    let goesToKernel = isExpired || !(fields?.isResolved ?? false)
+    let timeToLive = goesToKernel ? packet.timeToLive : packet.timeToLive &- 1
     if packet.innerFamily == 4 {
-      guard let ip = IPv4View(inner) else { return packet.verdict = .drop(.innerTruncated) }
-      ip.setTimeToLive(goesToKernel ? packet.timeToLive : packet.timeToLive &- 1)
+      let ip = IPv4View(proven: inner)
+      ip.setTimeToLive(timeToLive)
       if ip.trafficClass != packet.trafficClass { ip.setTrafficClass(packet.trafficClass) }
     } else {
-      guard let ip = IPv6View(inner) else { return packet.verdict = .drop(.innerTruncated) }
-      ip.setHopLimit(goesToKernel ? packet.timeToLive : packet.timeToLive &- 1)
+      let ip = IPv6View(proven: inner)
+      ip.setHopLimit(timeToLive)
       if ip.trafficClass != packet.trafficClass { ip.setTrafficClass(packet.trafficClass) }
     }
     counters.count(packet.counter, bytes: inner.count)
     tally.decapsulated &+= 1
-    guard !goesToKernel, let template else {
+    guard !goesToKernel, let template, let fields else {
       unsafe packet.start = inner.base
       packet.byteCount = UInt32(truncatingIfNeeded: inner.count)
       packet.innerOffset = 0
       packet.verdict = .punt(isExpired ? .timeExceeded : .innerNeighbour)
       return
     }
-    let fields = template.fields
-    guard inner.count <= Int(fields.mtu) else { return packet.verdict = .drop(.deliveryTooBig) }
-    // SAFETY: the outer headers that were there are longer than an Ethernet header; minimumHeadroom covers the rest.
-    unsafe template.copyHeader(before: inner.base, long: false)
+    guard packet.innerByteCount <= fields.maximumPacket else { return packet.verdict = .drop(.deliveryTooBig) }
+    unsafe template.copyDelivery(before: inner.base)
     let ethernet = Int(fields.ethernetByteCount)
     unsafe packet.start = inner.base - ethernet
     packet.byteCount = UInt32(truncatingIfNeeded: inner.count &+ ethernet)
     packet.frame.store(packet.innerFamily == 4 ? EtherType.ipv4.rawValue : EtherType.ipv6.rawValue, at: ethernet &- 2)
     packet.verdict = .transmit(fields.port)
-  }
-}
-
-extension LookupBatch {
-  @inline(__always)
-  fileprivate mutating func add(_ packet: inout Packet, _ root: NodeIndex, _ high: UInt64, _ low: UInt64, _ table: TableView) {
-    packet.destinationPlace = UInt16(truncatingIfNeeded: add(root, high: high, low: low, in: table))
   }
 }

@@ -9,13 +9,18 @@ extension Engine {
   @inline(__always)
   mutating func encapsulate(_ batch: inout Batch, port: Int, state: ForwardingStateReader, only: (borrowing Packet) -> Bool = { _ in true }) {
     let table = state.table
+    let chain = state.chain
+    let settings = state.settings
     var roots = RootsCache()
-    for i in 0..<batch.count where only(batch[i]) { readInner(&batch[i], port: port, state: state, table: table, roots: &roots) }
+    var known = KnownSources()
+    for i in 0..<batch.count where only(batch[i]) {
+      readInner(&batch[i], port: port, state: state, table: table, roots: &roots, known: &known)
+    }
     lookups.run(table)
-    for i in 0..<lookups.count { state.mappings.prefetch(lookups[i]) }
+    for i in 0..<lookups.count { chain.mappings.prefetch(lookups[i]) }
     var source = SourceCheck()
-    for i in 0..<batch.count where batch[i].verdict.isPending { chooseLocator(&batch[i], state: state, source: &source) }
-    for i in 0..<batch.count where batch[i].verdict.isPending { prepend(&batch[i], settings: state.settings) }
+    for i in 0..<batch.count where batch[i].verdict.isPending { chooseLocator(&batch[i], chain, source: &source) }
+    for i in 0..<batch.count where batch[i].verdict.isPending { prepend(&batch[i], settings: settings) }
   }
 
   /// The roots of the instance that was looked up last: a port has one instance, mostly.
@@ -33,81 +38,116 @@ extension Engine {
     }
   }
 
-  /// The last mapping that was found to be local: packets of a site share few.
+  /// Sources that are known to be ours: per family, those which the table cannot tell from the batch's first one. A site's
+  /// packets mostly come from one prefix; the others are looked up one by one.
+  struct KnownSources {
+    var ipv4 = Range()
+    var ipv6 = Range()
+
+    /// Addresses under one root that share their first bits.
+    struct Range {
+      var root = NodeIndex.max
+      var isDecided = false
+      var high: UInt64 = 0
+      var highMask: UInt64 = 0
+      var low: UInt64 = 0
+      var lowMask: UInt64 = 0
+
+      @inline(__always)
+      func contains(_ root: NodeIndex, _ high: UInt64, _ low: UInt64) -> Bool {
+        root == self.root && (high ^ self.high) & highMask | (low ^ self.low) & lowMask == 0
+      }
+    }
+  }
+
+  /// The last mapping that was found to be local, among sources that were looked up.
   struct SourceCheck { var localMapping: UInt32 = 0 }
 
-  /// Stage 1: the inner packet's header; two lookups, destination and source, in the instance of port and VLAN (rule E16).
+  /// Stage 1: the inner packet's header; lookups of destination and, unless it is known, source, in the instance of port and
+  /// VLAN (rule E16).
   @inline(__always)
   private mutating func readInner(
-    _ packet: inout Packet, port: Int, state: ForwardingStateReader, table: TableView, roots: inout RootsCache
+    _ packet: inout Packet, port: Int, state: ForwardingStateReader, table: TableView, roots: inout RootsCache, known: inout KnownSources
   ) {
     guard let ethernet = EthernetView(packet.frame) else { return packet.verdict = .drop(.frameMalformed) }
     let instance = state.instance(port: port, vlan: ethernet.vlan)
     guard instance != ForwardingState.noInstance else { return packet.verdict = .drop(.vlanUnknown) }
-    packet.instanceID = instance
-    packet.innerOffset = UInt16(truncatingIfNeeded: ethernet.payloadOffset)
     let roots = roots.find(instance, table)
     let bytes = packet.frame.dropFirst(ethernet.payloadOffset)
+    let to: (high: UInt64, low: UInt64)
+    let from: (high: UInt64, low: UInt64)
     if ethernet.etherType == EtherType.ipv4.rawValue {
       guard let inner = IPv4View(bytes) else { return packet.verdict = .drop(.innerMalformed) }
-      packet.innerFamily = 4
-      packet.innerByteCount = UInt16(truncatingIfNeeded: inner.totalLength)
-      packet.timeToLive = inner.timeToLive
-      packet.trafficClass = inner.trafficClass
-      packet.flowHash = FlowHash.of(inner)
-      lookUp(&packet, roots.ipv4, table, to: (UInt64(inner.destination) << 32, 0), from: (UInt64(inner.source) << 32, 0))
+      (to, from) = ((UInt64(inner.destination) << 32, 0), (UInt64(inner.source) << 32, 0))
+      packet.describe(4, inner.totalLength, inner.timeToLive, inner.trafficClass, FlowHash.of(inner))
+      packet.destinationPlace = UInt16(truncatingIfNeeded: lookups.add(roots.ipv4, high: to.high, low: 0, in: table))
+      packet.sourcePlace = known.ipv4.contains(roots.ipv4, from.high, 0)
+        ? Packet.knownSource : lookUpSource(roots.ipv4, from, table, state, &known.ipv4)
     } else if ethernet.etherType == EtherType.ipv6.rawValue {
       guard let inner = IPv6View(bytes), inner.totalLength <= 0xFFFF else { return packet.verdict = .drop(.innerMalformed) }
-      packet.innerFamily = 6
-      packet.innerByteCount = UInt16(truncatingIfNeeded: inner.totalLength)
-      packet.timeToLive = inner.hopLimit
-      packet.trafficClass = inner.trafficClass
-      packet.flowHash = FlowHash.of(inner)
-      let (to, from) = (inner.destination, inner.source)
-      lookUp(&packet, roots.ipv6, table, to: (to.high, to.low), from: (from.high, from.low))
+      (to, from) = ((inner.destination.high, inner.destination.low), (inner.source.high, inner.source.low))
+      packet.describe(6, inner.totalLength, inner.hopLimit, inner.trafficClass, FlowHash.of(inner))
+      packet.destinationPlace = UInt16(truncatingIfNeeded: lookups.add(roots.ipv6, high: to.high, low: to.low, in: table))
+      packet.sourcePlace = known.ipv6.contains(roots.ipv6, from.high, from.low)
+        ? Packet.knownSource : lookUpSource(roots.ipv6, from, table, state, &known.ipv6)
     } else {
       packet.verdict = .drop(.notIP)
     }
+    packet.instanceID = instance
+    packet.innerOffset = UInt16(truncatingIfNeeded: ethernet.payloadOffset)
   }
 
-  @inline(__always)
-  private mutating func lookUp(
-    _ packet: inout Packet, _ root: NodeIndex, _ table: TableView, to: (high: UInt64, low: UInt64), from: (high: UInt64, low: UInt64)
-  ) {
-    packet.destinationPlace = UInt16(truncatingIfNeeded: lookups.add(root, high: to.high, low: to.low, in: table))
-    packet.sourcePlace = UInt16(truncatingIfNeeded: lookups.add(root, high: from.high, low: from.low, in: table))
+  /// A source outside the known range: decides about the range if it is the batch's first, else adds a lookup.
+  @inline(never)
+  private mutating func lookUpSource(
+    _ root: NodeIndex, _ source: (high: UInt64, low: UInt64), _ table: TableView, _ state: ForwardingStateReader,
+    _ known: inout KnownSources.Range
+  ) -> UInt16 {
+    if !known.isDecided {
+      known.isDecided = true
+      let (mapping, bitCount) = table.lookupRange(root, high: source.high, low: source.low)
+      if isLocal(mapping, state.chain) {
+        (known.root, known.high, known.low) = (root, source.high, source.low)
+        known.highMask = ~0 << UInt64(max(0, 64 - bitCount))
+        known.lowMask = bitCount <= 64 ? 0 : ~0 << UInt64(128 - bitCount)
+        return Packet.knownSource
+      }
+    }
+    return UInt16(truncatingIfNeeded: lookups.add(root, high: source.high, low: source.low, in: table))
   }
 
   /// Stage 3: is the source ours, what does the destination's mapping say, which locator takes the flow.
   @inline(__always)
-  private func chooseLocator(_ packet: inout Packet, state: ForwardingStateReader, source: inout SourceCheck) {
-    let from = lookups[Int(packet.sourcePlace)]
-    if from != source.localMapping || from == 0 {
-      guard isLocal(from, state) else { return packet.verdict = .drop(.sourceNotLocal) }
-      source.localMapping = from
+  private func chooseLocator(_ packet: inout Packet, _ chain: ForwardingChain, source: inout SourceCheck) {
+    if packet.sourcePlace != Packet.knownSource {
+      let from = lookups[Int(packet.sourcePlace)]
+      if from != source.localMapping || from == 0 {
+        guard isLocal(from, chain) else { return packet.verdict = .drop(.sourceNotLocal) }
+        source.localMapping = from
+      }
     }
     let mapping = lookups[Int(packet.destinationPlace)]
     guard mapping != 0 else { return packet.verdict = .punt(.miss) }
-    let record = state.mappings[mapping]
+    let record = chain.mappings[mapping]
     // SAFETY: the record is published, so its set is there.
-    guard let block = unsafe state.sets[record.set] else { return packet.verdict = .drop(.noUsableLocator) }
+    guard let block = unsafe chain.sets[record.set] else { return packet.verdict = .drop(.noUsableLocator) }
     let set = unsafe SetBlock(base: block)
     guard set.actionCode == ForwardingAction.encapsulate.rawValue else { return packet.verdict = verdict(set.actionCode) }
     guard packet.timeToLive > 1 else { return packet.verdict = .punt(.timeExceeded) }
     let choice = set.choice(packet.flowHash)
-    packet.ordinal = UInt8(truncatingIfNeeded: choice >> 24)
-    packet.counter = record.counters &+ UInt32(packet.ordinal)
     // SAFETY: the set is published, so its templates are there; 0 is never a template.
-    guard let template = unsafe state.templates[choice & 0xFF_FFFF] else { return packet.verdict = .drop(.noUsableLocator) }
-    unsafe packet.template = unsafe template
+    guard let template = unsafe chain.templates[choice & 0xFF_FFFF] else { return packet.verdict = .drop(.noUsableLocator) }
     unsafe TemplateBlock(base: template).prefetch()
+    unsafe packet.template = unsafe template
+    packet.ordinal = UInt8(truncatingIfNeeded: choice >> 24)
+    packet.counter = record.counters &+ choice >> 24
   }
 
   /// Whether a mapping is one of our own EID-prefixes (rule E15).
   @inline(never)
-  private func isLocal(_ mapping: UInt32, _ state: ForwardingStateReader) -> Bool {
+  private func isLocal(_ mapping: UInt32, _ chain: ForwardingChain) -> Bool {
     // SAFETY: a value of the published table.
-    guard mapping != 0, let block = unsafe state.sets[state.mappings[mapping].set] else { return false }
+    guard mapping != 0, let block = unsafe chain.sets[chain.mappings[mapping].set] else { return false }
     return unsafe SetBlock(base: block).actionCode == ForwardingAction.local.rawValue
   }
 
@@ -131,10 +171,8 @@ extension Engine {
     guard let block = unsafe packet.template else { return packet.verdict = .drop(.noUsableLocator) }
     let template = unsafe TemplateBlock(base: block)
     let fields = template.fields
+    guard packet.innerByteCount <= fields.maximumPacket else { return packet.verdict = .drop(.outerTooBig) }
     let innerByteCount = Int(packet.innerByteCount)
-    let ethernet = Int(fields.ethernetByteCount)
-    let header = Int(fields.headerByteCount)
-    guard innerByteCount &+ header &- ethernet <= Int(fields.mtu) else { return packet.verdict = .drop(.outerTooBig) }
     let timeToLive = packet.timeToLive &- 1
     let inner = packet.inner
     if packet.innerFamily == 4 {
@@ -142,17 +180,18 @@ extension Engine {
     } else {
       inner.store(timeToLive, at: 7)
     }
-    // SAFETY: minimumHeadroom before the frame covers the header (Batch.append).
-    unsafe template.copyHeader(before: inner.base, long: header > 64)
-    let outer = unsafe PacketBytes(base: inner.base - (header - ethernet), count: innerByteCount &+ header &- ethernet)
     let trafficClass = settings.copiesECN ? packet.trafficClass : packet.trafficClass & 0xFC
     let lisp = packet.instanceID == 0 ? 0 : 1 << 59 | UInt64(packet.instanceID) << 8
+    let tunnel = Int(fields.tunnelByteCount)
+    let outer = unsafe PacketBytes(base: inner.base - tunnel, count: innerByteCount &+ tunnel)
     if fields.tunnelFamily == 4 {
+      unsafe template.copyIPv4Tunnel(before: inner.base)
       fillIPv4(outer, trafficClass, timeToLive, fields.checksumSeed)
       outer.store(outerSourcePort(packet.flowHash), at: 20)
       outer.store(UInt16(truncatingIfNeeded: innerByteCount &+ 16), at: 24)
       outer.store(lisp, at: 28)
     } else {
+      unsafe template.copyIPv6Tunnel(before: inner.base)
       fillIPv6(outer, trafficClass, timeToLive, packet.flowHash)
       outer.store(outerSourcePort(packet.flowHash), at: 40)
       outer.store(UInt16(truncatingIfNeeded: innerByteCount &+ 16), at: 44)
@@ -164,16 +203,14 @@ extension Engine {
     finish(&packet, outer: outer, fields: fields)
   }
 
+  /// First and third word: version, lengths and checksum of a header without options.
   @inline(__always)
   private func fillIPv4(_ outer: PacketBytes, _ trafficClass: UInt8, _ timeToLive: UInt8, _ seed: UInt32) {
-    var sum = InternetChecksum(seed)
-    sum.add(UInt16(trafficClass))
-    sum.add(UInt16(truncatingIfNeeded: outer.count))
-    sum.add(UInt16(timeToLive) << 8)
-    outer.store(trafficClass, at: 1)
-    outer.store(UInt16(truncatingIfNeeded: outer.count), at: 2)
-    outer.store(timeToLive, at: 8)
-    outer.store(sum.checksum, at: 10)
+    let (trafficClass, length) = (UInt32(trafficClass), UInt32(UInt16(truncatingIfNeeded: outer.count)))
+    let lifetime = UInt32(timeToLive) << 8
+    let checksum = InternetChecksum.checksum(of: seed &+ trafficClass &+ length &+ lifetime)
+    outer.store(0x45 << 24 | trafficClass << 16 | length, at: 0)
+    outer.store((lifetime | UInt32(IPProtocol.udp.rawValue)) << 16 | UInt32(checksum), at: 8)
   }
 
   @inline(__always)
@@ -201,5 +238,17 @@ extension Engine {
     packet.innerOffset = 0
     packet.innerByteCount = UInt16(truncatingIfNeeded: outer.count)
     packet.verdict = fields.isResolved ? .transmit(fields.port) : .punt(.outerNeighbour)
+  }
+}
+
+extension Packet {
+  /// What stage 1 of encapsulation reads from the inner header.
+  @inline(__always)
+  mutating func describe(_ family: UInt8, _ byteCount: Int, _ timeToLive: UInt8, _ trafficClass: UInt8, _ flowHash: UInt32) {
+    innerFamily = family
+    innerByteCount = UInt16(truncatingIfNeeded: byteCount)
+    self.timeToLive = timeToLive
+    self.trafficClass = trafficClass
+    self.flowHash = flowHash
   }
 }

@@ -51,8 +51,7 @@ extension Packet {
   var innerMTU: UInt16 {
     // SAFETY: set by the engine in this batch.
     guard let template = unsafe template else { return 0 }
-    let fields = unsafe TemplateBlock(base: template).fields
-    return fields.mtu &- UInt16(fields.headerByteCount &- fields.ethernetByteCount)
+    return unsafe TemplateBlock(base: template).fields.maximumPacket
   }
 
   /// What the slow path gets: from the IP header on.

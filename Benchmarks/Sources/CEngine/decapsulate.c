@@ -16,8 +16,8 @@ struct outer {
 
 /// RFC 6040 4.2; −1: drop.
 static inline int combine_ecn(uint8_t inner, uint8_t outer) {
-  static const int8_t result[4][4] = {{0, 0, 0, -1}, {1, 1, 1, 3}, {2, 1, 2, 3}, {3, 3, 3, 3}};
-  return result[inner & 3][outer & 3];
+  unsigned place = (inner & 3u) << 3 | (outer & 3u) << 1;
+  return place == 6 ? -1 : (int)(0xFFE6D500 >> place & 3);
 }
 
 COLD bool has_right_checksum(const uint8_t *datagram, size_t available, const uint8_t *addresses, size_t address_bytes) {
@@ -40,32 +40,33 @@ COLD void pass_up(struct packet *packet) {
   packet->verdict = CONTROL;
 }
 
+static inline void describe(struct packet *packet, uint8_t family, uint16_t length, uint8_t time_to_live, uint8_t traffic_class,
+                            const struct outer *outer, struct settings settings) {
+  packet->inner_family = family;
+  packet->inner_length = length;
+  packet->time_to_live = time_to_live < outer->time_to_live ? time_to_live : outer->time_to_live;
+  int ecn = combine_ecn(traffic_class, outer->traffic_class);
+  if (ecn < 0) { packet->verdict = CONGESTION_MARK_LOST; return; }
+  packet->traffic_class = ((settings.copies_dscp ? outer->traffic_class : traffic_class) & 0xFC) | ecn;
+}
+
 static inline void read_inner(struct cengine *engine, struct packet *packet, uint8_t *p, size_t length, const struct outer *outer,
                               const struct forwarding_state *state, struct instance_roots roots) {
   if (length < 20) { packet->verdict = INNER_TRUNCATED; return; }
-  uint8_t traffic_class;
+  size_t offset = p - packet->start;
   if (p[0] >> 4 == 4) {
     if (!is_ipv4(p, length)) { packet->verdict = INNER_TRUNCATED; return; }
-    packet->inner_family = 4;
-    packet->inner_length = u16(p + 2);
-    packet->time_to_live = p[8] < outer->time_to_live ? p[8] : outer->time_to_live;
-    traffic_class = p[1];
-    packet->destination_place = add_lookup(&engine->lookups, state->table, roots.ipv4, (uint64_t)u32(p + 16) << 32, 0);
+    describe(packet, 4, u16(p + 2), p[8], p[1], outer, state->settings);
+    packet->destination_place = add_lookup(&engine->lookups, state->table, roots.ipv4, p + 16, 4);
   } else if (p[0] >> 4 == 6) {
     if (!is_ipv6(p, length)) { packet->verdict = INNER_TRUNCATED; return; }
-    packet->inner_family = 6;
-    packet->inner_length = u16(p + 4) + 40;
-    packet->time_to_live = p[7] < outer->time_to_live ? p[7] : outer->time_to_live;
-    traffic_class = u16(p) >> 4;
-    packet->destination_place = add_lookup(&engine->lookups, state->table, roots.ipv6, u64(p + 24), u64(p + 32));
+    describe(packet, 6, u16(p + 4) + 40, p[7], u16(p) >> 4, outer, state->settings);
+    packet->destination_place = add_lookup(&engine->lookups, state->table, roots.ipv6, p + 24, 16);
   } else {
     packet->verdict = INNER_VERSION_UNKNOWN;
     return;
   }
-  packet->inner_offset = p - packet->start;
-  int ecn = combine_ecn(traffic_class, outer->traffic_class);
-  if (ecn < 0) { packet->verdict = CONGESTION_MARK_LOST; return; }
-  packet->traffic_class = ((state->settings.copies_dscp ? outer->traffic_class : traffic_class) & 0xFC) | ecn;
+  packet->inner_offset = offset;
 }
 
 static inline void read_lisp(struct cengine *engine, struct packet *packet, const struct outer *outer,
@@ -135,17 +136,15 @@ static inline void read_outer(struct cengine *engine, struct packet *packet, con
 }
 
 /// Stage 3.
-static inline void choose_host(struct cengine *engine, struct packet *packet, const struct forwarding_state *state) {
+static inline void choose_host(struct cengine *engine, struct packet *packet, const struct chain *chain) {
   uint32_t mapping = engine->lookups.items[packet->destination_place].value;
   if (mapping == 0) { packet->verdict = DESTINATION_NOT_LOCAL; return; }
-  struct mapping_record record = state->mappings[mapping];
-  const struct set_block *set = block(state->sets, record.set);
+  struct mapping_record record = chain->mappings[mapping];
+  const struct set_block *set = block(chain->sets, record.set);
   if (!set || set->action != LOCAL) { packet->verdict = DESTINATION_NOT_LOCAL; return; }
+  packet->template = (void *)block(chain->templates, set->choices[0] & 0xFFFFFF);
   packet->counter = record.counters;
-  packet->template = (void *)block(state->templates, set->choices[0] & 0xFFFFFF);
-  if (!packet->template) return;
-  __builtin_prefetch(packet->template, 0, 3);
-  __builtin_prefetch((const char *)packet->template + 64, 0, 3);
+  if (packet->template) __builtin_prefetch(packet->template, 0, 3);
 }
 
 /// Stage 4.
@@ -177,22 +176,24 @@ static inline void deliver(struct cengine *engine, struct packet *packet) {
     packet->verdict = is_expired ? TIME_EXCEEDED : INNER_NEIGHBOUR;
     return;
   }
-  if (length > template->mtu) { packet->verdict = DELIVERY_TOO_BIG; return; }
-  copy_header(template, inner, false);
+  if (length > template->maximum_packet) { packet->verdict = DELIVERY_TOO_BIG; return; }
   size_t ethernet = template->ethernet_length;
+  uint8_t port = template->port;
+  memcpy(inner - 32, (const uint8_t *)template + 32, 32);
   packet->start = inner - ethernet;
   packet->length = length + ethernet;
   put16(packet->start + ethernet - 2, packet->inner_family == 4 ? 0x0800 : 0x86DD);
-  packet->verdict = TRANSMIT | template->port;
+  packet->verdict = TRANSMIT | port;
 }
 
 void decapsulate(struct cengine *engine, const struct forwarding_state *state) {
   struct roots_cache cache = {.instance = NO_INSTANCE};
+  struct chain chain = {state->mappings, state->sets, state->templates};
   for (size_t i = 0; i < engine->count; i++) read_outer(engine, &engine->packets[i], state, &cache);
   run_lookups(&engine->lookups, state->table);
-  for (size_t i = 0; i < engine->lookups.count; i++) __builtin_prefetch(state->mappings + engine->lookups.items[i].value, 0, 3);
+  for (size_t i = 0; i < engine->lookups.count; i++) __builtin_prefetch(chain.mappings + engine->lookups.items[i].value, 0, 3);
   for (size_t i = 0; i < engine->count; i++)
-    if (engine->packets[i].verdict == PENDING) choose_host(engine, &engine->packets[i], state);
+    if (engine->packets[i].verdict == PENDING) choose_host(engine, &engine->packets[i], &chain);
   for (size_t i = 0; i < engine->count; i++)
     if (engine->packets[i].verdict == PENDING) deliver(engine, &engine->packets[i]);
 }

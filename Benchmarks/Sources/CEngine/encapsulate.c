@@ -39,47 +39,87 @@ static inline uint32_t hash_ipv6(const uint8_t *p) {
   return mix(addresses, u16(p + 4) >= 4 ? u32(p + 40) : 0, p[6]);
 }
 
+COLD bool is_local(uint32_t mapping, const struct chain *chain) {
+  if (mapping == 0) return false;
+  const struct set_block *set = block(chain->sets, chain->mappings[mapping].set);
+  return set && set->action == LOCAL;
+}
+
+#define KNOWN_SOURCE 0xFFFF
+
+/// Addresses under one root that share their first bits, known to be ours.
+struct known_range {
+  uint32_t root;
+  bool is_decided;
+  uint64_t high, high_mask, low, low_mask;  // network byte order
+};
+
+static inline bool is_known(const struct known_range *known, uint32_t root, uint64_t high, uint64_t low) {
+  return root == known->root && (((high ^ known->high) & known->high_mask) | ((low ^ known->low) & known->low_mask)) == 0;
+}
+
+static inline uint64_t mask(unsigned bits) { return bits == 0 ? 0 : __builtin_bswap64(~0ull << (64 - bits)); }
+
+COLD uint16_t look_up_source(struct lookups *lookups, uint32_t root, const uint8_t *source, size_t bytes, struct table_view table,
+                             const struct chain *chain, struct known_range *known) {
+  if (!known->is_decided) {
+    known->is_decided = true;
+    struct range range = find_range(table, root, source, bytes);
+    if (is_local(range.value, chain)) {
+      known->root = root;
+      memcpy(&known->high, source, bytes < 8 ? bytes : 8);
+      if (bytes == 16) memcpy(&known->low, source + 8, 8);
+      known->high_mask = mask(range.bits < 64 ? range.bits : 64);
+      known->low_mask = mask(range.bits < 64 ? 0 : range.bits - 64);
+      return KNOWN_SOURCE;
+    }
+  }
+  return add_lookup(lookups, table, root, source, bytes);
+}
+
+static inline void describe(struct packet *packet, uint8_t family, uint16_t length, uint8_t time_to_live, uint8_t traffic_class,
+                            uint32_t flow_hash) {
+  packet->inner_family = family;
+  packet->inner_length = length;
+  packet->time_to_live = time_to_live;
+  packet->traffic_class = traffic_class;
+  packet->flow_hash = flow_hash;
+}
+
 /// Stage 1.
 static inline void read_inner(struct cengine *engine, struct packet *packet, unsigned port, const struct forwarding_state *state,
-                              struct roots_cache *cache) {
+                              struct table_view table, const struct chain *chain, struct roots_cache *cache,
+                              struct known_range known[2]) {
   uint16_t type, vlan;
   size_t offset;
   if (!read_ethernet(packet, &type, &offset, &vlan)) { packet->verdict = FRAME_MALFORMED; return; }
   uint32_t instance = state->untagged_instance[port];
   if (vlan != 0) instance = state->vlan_instances[port] ? state->vlan_instances[port][vlan] : NO_INSTANCE;
   if (instance == NO_INSTANCE) { packet->verdict = VLAN_UNKNOWN; return; }
-  packet->instance = instance;
-  packet->inner_offset = offset;
-  struct instance_roots roots = find_roots(cache, instance, state->table);
+  struct instance_roots roots = find_roots(cache, instance, table);
   const uint8_t *p = packet->start + offset;
   size_t length = packet->length - offset;
   if (type == 0x0800) {
     if (!is_ipv4(p, length)) { packet->verdict = INNER_MALFORMED; return; }
-    packet->inner_family = 4;
-    packet->inner_length = u16(p + 2);
-    packet->time_to_live = p[8];
-    packet->traffic_class = p[1];
-    packet->flow_hash = hash_ipv4(p);
-    packet->destination_place = add_lookup(&engine->lookups, state->table, roots.ipv4, (uint64_t)u32(p + 16) << 32, 0);
-    packet->source_place = add_lookup(&engine->lookups, state->table, roots.ipv4, (uint64_t)u32(p + 12) << 32, 0);
+    uint32_t source;
+    memcpy(&source, p + 12, 4);
+    describe(packet, 4, u16(p + 2), p[8], p[1], hash_ipv4(p));
+    packet->destination_place = add_lookup(&engine->lookups, table, roots.ipv4, p + 16, 4);
+    packet->source_place = is_known(&known[0], roots.ipv4, source, 0)
+                               ? KNOWN_SOURCE : look_up_source(&engine->lookups, roots.ipv4, p + 12, 4, table, chain, &known[0]);
   } else if (type == 0x86DD) {
     if (!is_ipv6(p, length) || u16(p + 4) + 40u > 0xFFFF) { packet->verdict = INNER_MALFORMED; return; }
-    packet->inner_family = 6;
-    packet->inner_length = u16(p + 4) + 40;
-    packet->time_to_live = p[7];
-    packet->traffic_class = u16(p) >> 4;
-    packet->flow_hash = hash_ipv6(p);
-    packet->destination_place = add_lookup(&engine->lookups, state->table, roots.ipv6, u64(p + 24), u64(p + 32));
-    packet->source_place = add_lookup(&engine->lookups, state->table, roots.ipv6, u64(p + 8), u64(p + 16));
+    uint64_t source[2];
+    memcpy(source, p + 8, 16);
+    describe(packet, 6, u16(p + 4) + 40, p[7], u16(p) >> 4, hash_ipv6(p));
+    packet->destination_place = add_lookup(&engine->lookups, table, roots.ipv6, p + 24, 16);
+    packet->source_place = is_known(&known[1], roots.ipv6, source[0], source[1])
+                               ? KNOWN_SOURCE : look_up_source(&engine->lookups, roots.ipv6, p + 8, 16, table, chain, &known[1]);
   } else {
     packet->verdict = NOT_IP;
   }
-}
-
-COLD bool is_local(uint32_t mapping, const struct forwarding_state *state) {
-  if (mapping == 0) return false;
-  const struct set_block *set = block(state->sets, state->mappings[mapping].set);
-  return set && set->action == LOCAL;
+  packet->instance = instance;
+  packet->inner_offset = offset;
 }
 
 COLD uint16_t other_action(uint8_t action) {
@@ -94,33 +134,29 @@ COLD uint16_t other_action(uint8_t action) {
 }
 
 /// Stage 3.
-static inline void choose_locator(struct cengine *engine, struct packet *packet, const struct forwarding_state *state, uint32_t *local) {
-  uint32_t from = engine->lookups.items[packet->source_place].value;
-  if (from != *local || from == 0) {
-    if (!is_local(from, state)) { packet->verdict = SOURCE_NOT_LOCAL; return; }
-    *local = from;
+static inline void choose_locator(struct cengine *engine, struct packet *packet, const struct chain *chain, uint32_t *local) {
+  if (packet->source_place != KNOWN_SOURCE) {
+    uint32_t from = engine->lookups.items[packet->source_place].value;
+    if (from != *local || from == 0) {
+      if (!is_local(from, chain)) { packet->verdict = SOURCE_NOT_LOCAL; return; }
+      *local = from;
+    }
   }
   uint32_t mapping = engine->lookups.items[packet->destination_place].value;
   if (mapping == 0) { packet->verdict = MISS; return; }
-  struct mapping_record record = state->mappings[mapping];
-  const struct set_block *set = block(state->sets, record.set);
+  struct mapping_record record = chain->mappings[mapping];
+  const struct set_block *set = block(chain->sets, record.set);
   if (!set) { packet->verdict = NO_USABLE_LOCATOR; return; }
   if (set->action != ENCAPSULATE) { packet->verdict = other_action(set->action); return; }
   if (packet->time_to_live <= 1) { packet->verdict = TIME_EXCEEDED; return; }
   uint32_t choice = set->choices[(packet->flow_hash >> 24) & set->mask];
-  packet->ordinal = choice >> 24;
-  packet->counter = record.counters + packet->ordinal;
-  struct template_block *template = (void *)block(state->templates, choice & 0xFFFFFF);
+  struct template_block *template = (void *)block(chain->templates, choice & 0xFFFFFF);
   if (!template) { packet->verdict = NO_USABLE_LOCATOR; return; }
-  packet->template = template;
   __builtin_prefetch(template, 0, 3);
   __builtin_prefetch((const char *)template + 64, 0, 3);
-}
-
-static inline uint16_t checksum(uint64_t sum) {
-  sum = (sum & 0xFFFF) + (sum >> 16);
-  sum = (sum & 0xFFFF) + (sum >> 16);
-  return ~(uint16_t)sum;
+  packet->template = template;
+  packet->ordinal = choice >> 24;
+  packet->counter = record.counters + (choice >> 24);
 }
 
 /// The one's complement sum over IPv6 pseudo-header and datagram.
@@ -130,37 +166,41 @@ COLD void compute_udp_checksum(uint8_t *outer, size_t length) {
   size_t i = 40;
   for (; i + 2 <= length; i += 2) sum += u16(outer + i);
   if (i < length) sum += (uint64_t)outer[i] << 8;
-  uint16_t result = checksum((sum & 0xFFFF) + (sum >> 16));
+  uint16_t result = checksum_of((sum & 0xFFFF) + (sum >> 16));
   put16(outer + 46, result == 0 ? 0xFFFF : result);
 }
 
 /// Stage 4.
 static inline void prepend(struct cengine *engine, struct packet *packet, struct settings settings) {
   const struct template_block *template = packet->template;
-  size_t inner_length = packet->inner_length, ethernet = template->ethernet_length, header = template->header_length;
-  size_t outer_length = inner_length + header - ethernet;
-  if (outer_length > template->mtu) { packet->verdict = OUTER_TOO_BIG; return; }
+  if (packet->inner_length > template->maximum_packet) { packet->verdict = OUTER_TOO_BIG; return; }
+  size_t inner_length = packet->inner_length, ethernet = template->is_resolved ? template->ethernet_length : 0;
+  size_t outer_length = inner_length + template->tunnel_length;
+  uint32_t seed = template->checksum_seed;
+  uint16_t verdict = template->is_resolved ? TRANSMIT | template->port : OUTER_NEIGHBOUR;
   uint8_t time_to_live = packet->time_to_live - 1;
   uint8_t *inner = packet->start + packet->inner_offset;
-  inner[packet->inner_family == 4 ? 8 : 7] = time_to_live;
   if (packet->inner_family == 4) {
-    uint32_t sum = u16(inner + 10) + 0x0100u;
-    put16(inner + 10, sum + (sum >= 0xFFFF));
+    uint32_t word = u32(inner + 8), sum = (word & 0xFFFF) + 0x0100u;
+    put32(inner + 8, ((word - 0x01000000) & 0xFFFF0000) | ((sum + (sum >= 0xFFFF)) & 0xFFFF));
+  } else {
+    inner[7] = time_to_live;
   }
-  copy_header(template, inner, header > 64);
-  uint8_t *outer = inner - (header - ethernet);
+  uint8_t *outer = inner - template->tunnel_length;
   uint8_t traffic_class = settings.copies_ecn ? packet->traffic_class : packet->traffic_class & 0xFC;
   uint64_t lisp = packet->instance == 0 ? 0 : 1ull << 59 | (uint64_t)packet->instance << 8;
   uint16_t source_port = 0xC000 | (packet->flow_hash & 0x3FFF);
   if (template->tunnel_family == 4) {
-    outer[1] = traffic_class;
-    put16(outer + 2, outer_length);
-    outer[8] = time_to_live;
-    put16(outer + 10, checksum((uint64_t)template->checksum_seed + traffic_class + (uint16_t)outer_length + ((uint32_t)time_to_live << 8)));
+    memcpy(inner - 72, template, 64);
+    uint32_t lifetime = (uint32_t)time_to_live << 8;
+    uint16_t checksum = checksum_of(seed + traffic_class + (uint16_t)outer_length + lifetime);
+    put32(outer, 0x45u << 24 | (uint32_t)traffic_class << 16 | (uint16_t)outer_length);
+    put32(outer + 8, (lifetime | 17) << 16 | checksum);
     put16(outer + 20, source_port);
     put16(outer + 24, inner_length + 16);
     put64(outer + 28, lisp);
   } else {
+    memcpy(inner - 88, (const uint8_t *)template + 48, 80);
     put32(outer, 6u << 28 | (uint32_t)traffic_class << 20 | (packet->flow_hash & 0xFFFFF));
     put16(outer + 4, outer_length - 40);
     outer[7] = time_to_live;
@@ -171,21 +211,24 @@ static inline void prepend(struct cengine *engine, struct packet *packet, struct
   }
   count(engine, packet->counter, inner_length);
   engine->encapsulated += 1;
-  size_t before = template->is_resolved ? ethernet : 0;
-  packet->start = outer - before;
-  packet->length = outer_length + before;
+  packet->start = outer - ethernet;
+  packet->length = outer_length + ethernet;
   packet->inner_offset = 0;
-  packet->verdict = template->is_resolved ? TRANSMIT | template->port : OUTER_NEIGHBOUR;
+  packet->verdict = verdict;
 }
 
 void encapsulate(struct cengine *engine, unsigned port, const struct forwarding_state *state) {
   struct roots_cache cache = {.instance = NO_INSTANCE};
   uint32_t local = 0;
-  for (size_t i = 0; i < engine->count; i++) read_inner(engine, &engine->packets[i], port, state, &cache);
-  run_lookups(&engine->lookups, state->table);
-  for (size_t i = 0; i < engine->lookups.count; i++) __builtin_prefetch(state->mappings + engine->lookups.items[i].value, 0, 3);
+  struct table_view table = state->table;
+  struct chain chain = {state->mappings, state->sets, state->templates};
+  struct settings settings = state->settings;
+  struct known_range known[2] = {{.root = ~0u}, {.root = ~0u}};
+  for (size_t i = 0; i < engine->count; i++) read_inner(engine, &engine->packets[i], port, state, table, &chain, &cache, known);
+  run_lookups(&engine->lookups, table);
+  for (size_t i = 0; i < engine->lookups.count; i++) __builtin_prefetch(chain.mappings + engine->lookups.items[i].value, 0, 3);
   for (size_t i = 0; i < engine->count; i++)
-    if (engine->packets[i].verdict == PENDING) choose_locator(engine, &engine->packets[i], state, &local);
+    if (engine->packets[i].verdict == PENDING) choose_locator(engine, &engine->packets[i], &chain, &local);
   for (size_t i = 0; i < engine->count; i++)
-    if (engine->packets[i].verdict == PENDING) prepend(engine, &engine->packets[i], state->settings);
+    if (engine->packets[i].verdict == PENDING) prepend(engine, &engine->packets[i], settings);
 }

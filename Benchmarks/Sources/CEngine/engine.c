@@ -36,6 +36,7 @@ void cengine_forward(struct cengine *engine, uint8_t *area, const struct cengine
                      size_t count, unsigned port, const void *root) {
   engine->count = 0;
   engine->lookups.count = 0;
+  engine->lookups.walking_count = 0;
   for (size_t i = 0; i < count; i++) append(engine, area + in[i].address, in[i].length);
   const struct forwarding_state *state = current(root);
   if (state->roles[port & 15] == SITE)

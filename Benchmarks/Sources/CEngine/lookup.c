@@ -4,30 +4,40 @@
 
 #include "lookup.h"
 
-/// Reads one slot; true when there is a deeper node to read.
-static inline bool step(struct lookup *item, struct table_view table) {
-  struct slot slot = *find_slot(table, item->node, item->bits >> 56);
-  if (slot.value != 0) item->value = slot.value;
-  if (slot.child == 0) return false;
-  item->bits <<= 8;
-  item->node = slot.child;
-  __builtin_prefetch(find_slot(table, slot.child, item->bits >> 56), 0, 3);
-  return true;
-}
-
-static __attribute__((noinline)) void switch_to_low(struct lookups *lookups, size_t walking) {
-  for (size_t i = 0; i < walking; i++) lookups->items[lookups->active[i]].bits = lookups->items[lookups->active[i]].low;
+/// Reads one slot at `depth` and asks for the next; returns the node to go on in.
+static inline uint32_t step(struct lookup *item, size_t depth, const struct slot *slots) {
+  struct slot slot = slots[item->position];
+  item->value = slot.value != 0 ? slot.value : item->value;
+  size_t position = (size_t)slot.child << 8 | ((const uint8_t *)item)[depth + 1];
+  item->position = position;
+  __builtin_prefetch(slots + position, 0, 3);
+  return slot.child;
 }
 
 void run_lookups(struct lookups *lookups, struct table_view table) {
-  size_t walking = 0;
-  for (size_t i = 0; i < lookups->count; i++)
-    if (step(&lookups->items[i], table)) lookups->active[walking++] = i;
-  for (int depth = 1; walking != 0 && depth < 16; depth++) {
-    if (depth == 8) switch_to_low(lookups, walking);
+  const struct slot *slots = table.slots;
+  size_t walking = lookups->walking_count;
+  for (size_t depth = 1; walking != 0 && depth < 16; depth++) {
     size_t still = 0;
-    for (size_t i = 0; i < walking; i++)
-      if (step(&lookups->items[lookups->active[i]], table)) lookups->active[still++] = lookups->active[i];
+    for (size_t i = 0; i < walking; i++) {
+      uint16_t place = lookups->walking[i];
+      uint32_t child = step(&lookups->items[place], depth, slots);
+      lookups->walking[still] = place;
+      still += child != 0;
+    }
     walking = still;
   }
+}
+
+struct range find_range(struct table_view table, uint32_t root, const uint8_t *address, size_t bytes) {
+  struct range best = {0, 0};
+  uint32_t node = root;
+  for (size_t depth = 0; depth < 16; depth++) {
+    const struct slot *slot = find_slot(table, node, depth < bytes ? address[depth] : 0);
+    if (slot->value != 0) best.value = slot->value;
+    best.bits += 8;
+    if (slot->child == 0) break;
+    node = slot->child;
+  }
+  return best;
 }

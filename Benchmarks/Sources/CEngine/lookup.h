@@ -3,18 +3,20 @@
 // The batched lookup: PrefixTable/Unsafe/LookupBatch.swift.
 #pragma once
 
+#include <string.h>
+
 #include "state.h"
 
 struct lookup {
-  uint64_t bits;
-  uint64_t low;
-  uint32_t node;
+  uint8_t key[16];
+  size_t position;
   uint32_t value;
 };
 
 struct lookups {
   struct lookup items[128];
-  uint16_t active[128];
+  uint16_t walking[129];
+  size_t walking_count;
   size_t count;
 };
 
@@ -29,11 +31,27 @@ static inline struct instance_roots find_instance(struct table_view table, uint3
   return (struct instance_roots){.ipv4 = last->value, .ipv6 = last->child};
 }
 
-static inline uint16_t add_lookup(struct lookups *lookups, struct table_view table, uint32_t root, uint64_t high, uint64_t low) {
+/// The address is in network byte order, `bytes` long. Reads the root node at once.
+static inline uint16_t add_lookup(struct lookups *lookups, struct table_view table, uint32_t root, const uint8_t *address, size_t bytes) {
   size_t place = lookups->count++;
-  lookups->items[place] = (struct lookup){.bits = high, .low = low, .node = root, .value = 0};
-  __builtin_prefetch(find_slot(table, root, high >> 56), 0, 3);
+  struct lookup *item = &lookups->items[place];
+  struct slot slot = *find_slot(table, root, address[0]);
+  size_t position = (size_t)slot.child << 8 | address[1];
+  __builtin_prefetch(table.slots + position, 0, 3);
+  memset(item->key, 0, 16);
+  memcpy(item->key, address, bytes);
+  item->position = position;
+  item->value = slot.value;
+  lookups->walking[lookups->walking_count] = place;
+  lookups->walking_count += slot.child != 0;
   return place;
 }
+
+/// The value, and how many of the first bits the answer depends on.
+struct range {
+  uint32_t value;
+  unsigned bits;
+};
+struct range find_range(struct table_view table, uint32_t root, const uint8_t *address, size_t bytes);
 
 void run_lookups(struct lookups *lookups, struct table_view table);

@@ -66,12 +66,12 @@ static inline bool is_ipv6(const uint8_t *p, size_t length) {
   return length >= 40 && p[0] >> 4 == 6 && (size_t)u16(p + 4) + 40 <= length;
 }
 
+/// The checksum of a sum of words.
+static inline uint16_t checksum_of(uint32_t sum) { return ~(uint16_t)((sum + (sum << 16 | sum >> 16)) >> 16); }
+
 /// The checksum after a word changed (RFC 1624).
 static inline uint16_t updated(uint16_t checksum, uint16_t old, uint16_t new) {
-  uint32_t sum = (uint16_t)~checksum + (uint16_t)~old + (uint32_t)new;
-  sum = (sum & 0xFFFF) + (sum >> 16);
-  sum = (sum & 0xFFFF) + (sum >> 16);
-  return ~(uint16_t)sum;
+  return checksum_of((uint16_t)~checksum + (uint16_t)~old + (uint32_t)new);
 }
 
 /// What the chain of extension headers ends in.
@@ -83,11 +83,12 @@ struct upper_layer {
 };
 bool upper_layer(const uint8_t *p, struct upper_layer *found);
 
-/// The header so that it ends where `packet` begins.
-static inline void copy_header(const struct template_block *template, uint8_t *packet, bool is_long) {
-  memcpy(packet - 64, template->header + 16, 64);
-  if (is_long) memcpy(packet - 80, template->header, 16);
-}
+/// From a mapping to its template.
+struct chain {
+  const struct mapping_record *mappings;
+  handle_table sets;
+  handle_table templates;
+};
 
 static inline const void *block(handle_table table, uint32_t handle) {
   return atomic_load_explicit(table + handle, memory_order_acquire);

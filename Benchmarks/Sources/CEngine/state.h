@@ -46,15 +46,14 @@ enum action { ENCAPSULATE = 1, LOCAL, NATIVE_FORWARD, SEND_MAP_REQUEST, DROP, PO
 
 // DataPlane/Unsafe/TemplateBlock.swift
 struct template_block {
-  uint8_t header_length;
+  uint16_t maximum_packet;
   uint8_t ethernet_length;
+  uint8_t tunnel_length;
   uint8_t tunnel_family;
   uint8_t port;
   bool is_resolved;
-  uint16_t mtu;
   uint32_t checksum_seed;
-  uint8_t free[36];
-  uint8_t header[80];
+  uint8_t rest[116];
 };
 _Static_assert(sizeof(struct template_block) == 128, "TemplateBlock.byteCount");
 

@@ -58,7 +58,7 @@ public struct HeaderTemplate: Equatable, Sendable {
     ).array
   }
 
-  /// The whole header; per-packet fields are 0.
+  /// The header without the LISP header; per-packet fields are 0.
   var octets: [UInt8] {
     guard let tunnel else { return ethernet }
     let udp = UDPHeader(sourcePort: 0, destinationPort: tunnel.destinationPort)
@@ -75,6 +75,6 @@ public struct HeaderTemplate: Equatable, Sendable {
       octets += ip.array
     default: preconditionFailure("Tunnel.init proves one family")
     }
-    return octets + udp.array + LISPHeader().array
+    return octets + udp.array
   }
 }

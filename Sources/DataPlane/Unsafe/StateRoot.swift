@@ -22,6 +22,8 @@ import Wire
   @inline(__always) var mappings: MappingReader { unsafe pointer.pointee.mappings }
   @inline(__always) var sets: HandleReader { unsafe pointer.pointee.sets }
   @inline(__always) var templates: HandleReader { unsafe pointer.pointee.templates }
+  /// The three of them, to be held over a loop.
+  @inline(__always) var chain: ForwardingChain { ForwardingChain(mappings: mappings, sets: sets, templates: templates) }
   @inline(__always) var settings: EngineSettings { unsafe pointer.pointee.settings }
   @inline(__always) var generation: UInt64 { unsafe pointer.pointee.generation }
   @inline(__always) func role(_ port: Int) -> PortRole { PortRole(rawValue: unsafe pointer.pointee.roles[port & 15]) }
@@ -50,6 +52,13 @@ import Wire
     unsafe pointer.deinitialize(count: 1)
     unsafe pointer.deallocate()
   }
+}
+
+/// From a mapping to its template. Trivial.
+struct ForwardingChain {
+  let mappings: MappingReader
+  let sets: HandleReader
+  let templates: HandleReader
 }
 
 /// The word that names the current state. Thread: any reads; the slow path writes.

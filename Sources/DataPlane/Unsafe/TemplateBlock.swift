@@ -1,41 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The compiled form of a HeaderTemplate: two cache lines. The header stands right-aligned at the end of the block, so that
-// it is copied in front of any packet by the same few vector stores, whatever its length.
+// The compiled form of a HeaderTemplate. The header, without the LISP header that differs from packet to packet, stands
+// right-aligned at the end of a line, so that it is copied in front of any packet by the same few vector stores, whatever its
+// length; what they copy too much falls into the headroom. Over IPv4, and for delivery, fields and header share one line.
 //
-//     0        16                 48                  64                          128
-//     ├────────┼──────────────────┼───────────────────┼─────────────────────────────┤
-//     │ fields │                  │  …header of IPv6 RLOCs begins here   … header ends│
-//     └────────┴──────────────────┴───────────────────┴─────────────────────────────┘
+//     0        12              64 − n                64
+//     ├────────┼─────────────────┼───────────────────┤
+//     │ fields │                 │ n octets of header│   IPv4 RLOCs, delivery
+//     └────────┴─────────────────┴───────────────────┘
+//     0        12                               128 − n                     128
+//     ├────────┼───────────────────────────────────┼─────────────────────────┤
+//     │ fields │                                   │    n octets of header   │   IPv6 RLOCs
+//     └────────┴───────────────────────────────────┴─────────────────────────┘
 //
 // Immutable once its pointer is in a HandleTable; freed after a grace period.
 
+import CLinux
 import Wire
 
 /// What the engine needs to know besides the octets.
-public struct TemplateFields {
-  /// Octets to put before the packet.
-  @usableFromInline var headerByteCount: UInt8
-  /// Of these, the Ethernet header: 14 or 18.
-  @usableFromInline var ethernetByteCount: UInt8
+struct TemplateFields {
+  /// The largest inner packet, in bytes.
+  var maximumPacket: UInt16
+  /// The Ethernet header, in octets: 14 or 18.
+  var ethernetByteCount: UInt8
+  /// What comes between it and the inner packet: 36 or 56 octets, LISP header included; 0 for delivery.
+  var tunnelByteCount: UInt8
   /// 4, 6, or 0 for delivery.
-  @usableFromInline var tunnelFamily: UInt8
-  @usableFromInline var port: UInt8
+  var tunnelFamily: UInt8
+  var port: UInt8
   /// Whether the next hop's link-layer address is in.
-  @usableFromInline var isResolved: Bool
-  /// The largest IP packet, in bytes.
-  @usableFromInline var mtu: UInt16
+  var isResolved: Bool
   /// The sum of the IPv4 header's words with traffic class, length and TTL 0.
-  @usableFromInline var checksumSeed: UInt32
+  var checksumSeed: UInt32
 }
 
 /// A pointer to a compiled template.
-@safe public struct TemplateBlock: @unchecked Sendable {
+@safe struct TemplateBlock: @unchecked Sendable {
   static let byteCount = 128
 
-  @usableFromInline let base: UnsafeMutableRawPointer
+  let base: UnsafeMutableRawPointer
 
-  @unsafe @inlinable @inline(__always) init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
+  @unsafe @inline(__always) init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
 
   /// Compiles a template into new memory.
   init(_ template: HeaderTemplate) {
@@ -44,55 +50,67 @@ public struct TemplateFields {
     unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: Self.byteCount)
     unsafe self.base = unsafe base
     var seed = InternetChecksum()
+    let family = template.tunnel?.source.family
     let ethernetByteCount = template.ethernet.count
-    if template.tunnel?.source.family == .ipv4 {
+    let tunnelByteCount = family.map { ($0 == .ipv4 ? 20 : 40) + 8 + LISPView.byteCount } ?? 0
+    if family == .ipv4 {
       for i in stride(from: ethernetByteCount, to: ethernetByteCount + 20, by: 2) where i != ethernetByteCount + 10 {
         seed.add(UInt16(octets[i]) << 8 | UInt16(octets[i + 1]))
       }
     }
     let fields = TemplateFields(
-      headerByteCount: UInt8(octets.count), ethernetByteCount: UInt8(ethernetByteCount),
-      tunnelFamily: template.tunnel?.source.family.rawValue ?? 0, port: template.port, isResolved: template.destinationMAC != nil,
-      mtu: UInt16(clamping: template.mtu), checksumSeed: UInt32(seed.folded))
+      maximumPacket: UInt16(clamping: min(template.mtu, 0xFFFF) - tunnelByteCount), ethernetByteCount: UInt8(ethernetByteCount),
+      tunnelByteCount: UInt8(tunnelByteCount), tunnelFamily: family?.rawValue ?? 0, port: template.port,
+      isResolved: template.destinationMAC != nil, checksumSeed: UInt32(seed.folded))
     unsafe base.initializeMemory(as: TemplateFields.self, repeating: fields, count: 1)
     let bytes = unsafe PacketBytes(base: base, count: Self.byteCount)
-    bytes.store(octets, at: Self.byteCount - octets.count)
+    bytes.store(octets, at: (family == .ipv6 ? 128 : 64) - octets.count)
   }
 
   /// SAFETY: no reader may hold the block any more.
   @unsafe func deallocate() { unsafe base.deallocate() }
 
-  @inlinable @inline(__always)
+  @inline(__always)
   var fields: TemplateFields {
     // SAFETY: initialised as such by init.
     unsafe base.assumingMemoryBound(to: TemplateFields.self).pointee
   }
 
-  /// Both lines will be read soon.
-  @inlinable @inline(__always)
+  /// Both lines will be read soon: only the fields tell whether there is a second one.
+  @inline(__always)
   func prefetch() {
     unsafe clinux_prefetch(base)
     unsafe clinux_prefetch(base + 64)
   }
 
-  /// Copies the header so that it ends where `packet` begins. Writes 64 or 80 octets, of which only the header matters:
-  /// the rest falls into the headroom.
-  ///
-  /// SAFETY: 80 octets before `packet` belong to its frame (Packet.minimumHeadroom).
-  @inlinable @inline(__always)
-  func copyHeader(before packet: UnsafeMutableRawPointer, long: Bool) {
-    unsafe copy(16, before: packet, at: 64)
-    unsafe copy(16, before: packet, at: 80)
-    unsafe copy(16, before: packet, at: 96)
-    unsafe copy(16, before: packet, at: 112)
-    if long { unsafe copy(16, before: packet, at: 48) }
+  /// The line will be read soon. For templates of deliveries.
+  @inline(__always)
+  func prefetchDelivery() { unsafe clinux_prefetch(base) }
+
+  // SAFETY (all of these): 88 octets before the inner packet belong to its frame: Packet.minimumHeadroom and the Ethernet
+  // header that was there.
+
+  /// Copies the header of an IPv4 RLOC so that it ends a LISP header before `packet`; writes 64 octets.
+  @inline(__always)
+  func copyIPv4Tunnel(before packet: UnsafeMutableRawPointer) {
+    for line in 0..<4 { unsafe copy(at: line &* 16, to: packet - 72 + line &* 16) }
   }
 
-  @unsafe @inlinable @inline(__always)
-  func copy(_ byteCount: Int, before packet: UnsafeMutableRawPointer, at offset: Int) {
+  /// Copies the header of an IPv6 RLOC so that it ends a LISP header before `packet`; writes 80 octets.
+  @inline(__always)
+  func copyIPv6Tunnel(before packet: UnsafeMutableRawPointer) {
+    for line in 0..<5 { unsafe copy(at: 48 &+ line &* 16, to: packet - 88 + line &* 16) }
+  }
+
+  /// Copies the header of a delivery so that it ends at `packet`; writes 32 octets.
+  @inline(__always)
+  func copyDelivery(before packet: UnsafeMutableRawPointer) {
+    for line in 0..<2 { unsafe copy(at: 32 &+ line &* 16, to: packet - 32 + line &* 16) }
+  }
+
+  @unsafe @inline(__always)
+  private func copy(at offset: Int, to target: UnsafeMutableRawPointer) {
     let part = unsafe base.load(fromByteOffset: offset, as: SIMD16<UInt8>.self)
-    unsafe packet.storeBytes(of: part, toByteOffset: offset - 128, as: SIMD16<UInt8>.self)
+    unsafe target.storeBytes(of: part, as: SIMD16<UInt8>.self)
   }
 }
-
-import CLinux

@@ -3,57 +3,74 @@
 // Many lookups at once: the whole batch goes down one level per pass, so that the next nodes' cache lines are on their way
 // while the others are read. The engine fills in the questions, calls `run`, and reads the answers.
 
+import CLinux
+
 /// Room for a number of lookups and the scratch they need. Thread: its worker only. Allocated once.
 @safe public struct LookupBatch: ~Copyable {
-  /// One lookup. `node` is the root to begin with, then where the walk is.
+  /// One lookup: 32 bytes.
   @usableFromInline struct Item {
-    @usableFromInline var bits: UInt64
+    /// The address in network byte order: its octets are read one per level.
+    @usableFromInline var high: UInt64
     @usableFromInline var low: UInt64
-    @usableFromInline var node: NodeIndex
+    /// The slot to read next, counted from the arena's first; meaningless when the walk is over.
+    @usableFromInline var position: Int
+    /// The value of the longest prefix met so far.
     @usableFromInline var value: UInt32
 
-    @inlinable init(bits: UInt64, low: UInt64, node: NodeIndex, value: UInt32) {
-      self.bits = bits
+    @inlinable @inline(__always) init(high: UInt64, low: UInt64, position: Int, value: UInt32) {
+      self.high = high
       self.low = low
-      self.node = node
+      self.position = position
       self.value = value
     }
   }
 
   @usableFromInline let items: UnsafeMutablePointer<Item>
-  @usableFromInline let active: UnsafeMutablePointer<UInt16>
+  /// The places of the lookups that have a deeper node to read.
+  @usableFromInline let walking: UnsafeMutablePointer<UInt16>
+  @usableFromInline var walkingCount = 0
   /// Lookups added since `clear()`.
-  public var count = 0
+  public var count: Int { @inlinable @inline(__always) get { added } }
+  @usableFromInline var added = 0
   public let capacity: Int
 
   /// `capacity` ≤ 65,535 lookups.
   public init(capacity: Int) {
     precondition(capacity <= Int(UInt16.max))
     self.capacity = capacity
-    unsafe items = .allocate(capacity: capacity)
-    unsafe items.initialize(repeating: Item(bits: 0, low: 0, node: 0, value: 0), count: capacity)
-    unsafe active = .allocate(capacity: capacity)
-    unsafe active.initialize(repeating: 0, count: capacity)
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: capacity * MemoryLayout<Item>.stride, alignment: 64)
+    unsafe items = memory.bindMemory(to: Item.self, capacity: capacity)
+    unsafe items.initialize(repeating: Item(high: 0, low: 0, position: 0, value: 0), count: capacity)
+    unsafe walking = .allocate(capacity: capacity + 1)
+    unsafe walking.initialize(repeating: 0, count: capacity + 1)
   }
 
   deinit {
     unsafe items.deallocate()
-    unsafe active.deallocate()
+    unsafe walking.deallocate()
   }
 
   /// Forgets all lookups.
   @inlinable @inline(__always)
-  public mutating func clear() { count = 0 }
+  public mutating func clear() {
+    added = 0
+    walkingCount = 0
+  }
 
   /// Adds a lookup of the left-aligned address under `root`; returns its place. Room is the caller's to keep (I: ≤ capacity).
+  /// Reads the root node at once: roots are few and stay in the cache.
   @inlinable @inline(__always) @discardableResult
   public mutating func add(_ root: NodeIndex, high: UInt64, low: UInt64, in view: TableView) -> Int {
-    assert(count < capacity)
-    let place = count
-    // SAFETY: place < capacity.
-    unsafe items[place] = Item(bits: high, low: low, node: root, value: 0)
-    view.nodes.prefetch(root, UInt8(truncatingIfNeeded: high >> 56))
-    count = place &+ 1
+    assert(added < capacity)
+    let place = added
+    let slot = view.nodes.slot(root, UInt8(truncatingIfNeeded: high >> 56))
+    let position = Int(slot.child) << 8 | Int(UInt8(truncatingIfNeeded: high >> 48))
+    view.nodes.prefetch(position)
+    // SAFETY: place < capacity, and walkingCount ≤ place.
+    unsafe items[place] = Item(high: high.bigEndian, low: low.bigEndian, position: position, value: slot.value)
+    unsafe walking[walkingCount] = UInt16(truncatingIfNeeded: place)
+    walkingCount &+= slot.child == 0 ? 0 : 1
+    added = place &+ 1
     return place
   }
 
@@ -64,51 +81,35 @@
     unsafe items[place].value
   }
 
-  /// Answers all lookups against `view`.
+  /// Answers all lookups against `view`, which is the one they were added with.
   @inlinable
   public mutating func run(_ view: TableView) {
     let nodes = view.nodes
-    var walking = 0
-    for i in 0..<count where unsafe step(items + i, nodes) {
-      unsafe active[walking] = UInt16(truncatingIfNeeded: i)
-      walking &+= 1
-    }
     var depth = 1
-    while walking != 0, depth < 16 {
-      if depth == 8 { switchToLow(walking) }
+    while walkingCount != 0, depth < 16 {
       var still = 0
-      for i in 0..<walking {
-        let item = unsafe active[i]
-        if unsafe step(items + Int(item), nodes) {
-          unsafe active[still] = item
-          still &+= 1
-        }
+      for i in 0..<walkingCount {
+        // SAFETY: places that `add` put there; still ≤ i.
+        let place = unsafe walking[i]
+        let child = unsafe Self.step(items + Int(place), depth, nodes)
+        unsafe walking[still] = place
+        still &+= child == 0 ? 0 : 1
       }
-      walking = still
+      walkingCount = still
       depth &+= 1
     }
   }
 
-  /// Reads one slot; true when there is a deeper node to read.
+  /// Reads one slot at `depth` and asks for the next; returns the node to go on in. No branch: which walks end is anyone's guess.
   @inlinable @inline(__always)
-  func step(_ item: UnsafeMutablePointer<Item>, _ nodes: NodeReader) -> Bool {
-    let bits = unsafe item.pointee.bits
-    let slot = unsafe nodes.slot(item.pointee.node, UInt8(truncatingIfNeeded: bits >> 56))
-    if slot.value != 0 { unsafe item.pointee.value = slot.value }
-    guard slot.child != 0 else { return false }
-    let next = bits << 8
-    unsafe item.pointee.bits = next
-    unsafe item.pointee.node = slot.child
-    nodes.prefetch(slot.child, UInt8(truncatingIfNeeded: next >> 56))
-    return true
-  }
-
-  /// After eight octets the walk goes on in the low half of the address. The prefetch of `step` looked at a used-up half.
-  @usableFromInline @inline(never)
-  func switchToLow(_ walking: Int) {
-    for i in 0..<walking {
-      let item = unsafe Int(active[i])
-      unsafe items[item].bits = unsafe items[item].low
-    }
+  static func step(_ item: UnsafeMutablePointer<Item>, _ depth: Int, _ nodes: NodeReader) -> NodeIndex {
+    let slot = unsafe nodes[item.pointee.position]
+    unsafe item.pointee.value = slot.value != 0 ? slot.value : item.pointee.value
+    // SAFETY: octet depth + 1 ≤ 16 of the item: the address, and one more that is read when the walk is over.
+    let octet = unsafe UnsafeRawPointer(item).load(fromByteOffset: depth &+ 1, as: UInt8.self)
+    let position = Int(slot.child) << 8 | Int(octet)
+    unsafe item.pointee.position = position
+    nodes.prefetch(position)
+    return slot.child
   }
 }

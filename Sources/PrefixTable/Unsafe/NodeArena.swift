@@ -34,10 +34,12 @@ public struct Slot: Equatable, Sendable {
     unsafe slots[Int(node) << 8 | Int(place)]
   }
 
+  /// SAFETY: `position` is node << 8 | place of such a node.
   @inlinable @inline(__always)
-  public func prefetch(_ node: NodeIndex, _ place: UInt8) {
-    unsafe clinux_prefetch(slots + (Int(node) << 8 | Int(place)))
-  }
+  subscript(position: Int) -> Slot { unsafe slots[position] }
+
+  @inlinable @inline(__always)
+  func prefetch(_ position: Int) { unsafe clinux_prefetch(slots + position) }
 }
 
 /// The writer's side: allocation, and writing to nodes nobody else can reach yet.

@@ -15,9 +15,9 @@ public struct InstanceID: Hashable, Sendable, Comparable, CustomStringConvertibl
   /// The low 24 bits.
   @inlinable public init(truncating rawValue: UInt32) { self.rawValue = rawValue & 0xFF_FFFF }
 
-  public static let zero = InstanceID(truncating: 0)
+  @inlinable public static var zero: InstanceID { InstanceID(truncating: 0) }
   /// 0xFFFFFF carries encapsulated control messages (lispers.net); never delivered (rule D14).
-  public static let control = InstanceID(truncating: 0xFF_FFFF)
+  @inlinable public static var control: InstanceID { InstanceID(truncating: 0xFF_FFFF) }
 
   @inlinable public static func < (a: Self, b: Self) -> Bool { a.rawValue < b.rawValue }
   public var description: String { String(rawValue) }

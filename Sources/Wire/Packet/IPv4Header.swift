@@ -21,16 +21,16 @@ public struct IPProtocol: RawRepresentable, Hashable, Sendable {
   public let rawValue: UInt8
   @inlinable public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-  public static let hopByHop = IPProtocol(rawValue: 0)
-  public static let icmp = IPProtocol(rawValue: 1)
-  public static let tcp = IPProtocol(rawValue: 6)
-  public static let udp = IPProtocol(rawValue: 17)
-  public static let routing = IPProtocol(rawValue: 43)
-  public static let fragment = IPProtocol(rawValue: 44)
-  public static let icmpv6 = IPProtocol(rawValue: 58)
-  public static let noNext = IPProtocol(rawValue: 59)
-  public static let destinationOptions = IPProtocol(rawValue: 60)
-  public static let sctp = IPProtocol(rawValue: 132)
+  @inlinable public static var hopByHop: IPProtocol { IPProtocol(rawValue: 0) }
+  @inlinable public static var icmp: IPProtocol { IPProtocol(rawValue: 1) }
+  @inlinable public static var tcp: IPProtocol { IPProtocol(rawValue: 6) }
+  @inlinable public static var udp: IPProtocol { IPProtocol(rawValue: 17) }
+  @inlinable public static var routing: IPProtocol { IPProtocol(rawValue: 43) }
+  @inlinable public static var fragment: IPProtocol { IPProtocol(rawValue: 44) }
+  @inlinable public static var icmpv6: IPProtocol { IPProtocol(rawValue: 58) }
+  @inlinable public static var noNext: IPProtocol { IPProtocol(rawValue: 59) }
+  @inlinable public static var destinationOptions: IPProtocol { IPProtocol(rawValue: 60) }
+  @inlinable public static var sctp: IPProtocol { IPProtocol(rawValue: 132) }
 }
 
 /// A view on an IPv4 packet whose header and total length lie within the bytes.
@@ -49,6 +49,10 @@ public struct IPv4View: Sendable {
     guard first >> 4 == 4, first & 0x0F >= 5, length <= bytes.count, Int(first & 0x0F) << 2 <= length else { return nil }
   }
 
+  /// A packet that has been viewed before, so that nothing is left to prove.
+  @inlinable @inline(__always)
+  public init(proven bytes: PacketBytes) { self.bytes = bytes }
+
   /// 20…60 bytes.
   @inlinable @inline(__always) public var headerByteCount: Int { Int(bytes.u8(0) & 0x0F) << 2 }
   /// Header and payload, in bytes.
@@ -65,7 +69,7 @@ public struct IPv4View: Sendable {
   /// More fragments follow, or this is not the first.
   @inlinable @inline(__always) public var isFragment: Bool { bytes.u16(6) & 0x3FFF != 0 }
   @inlinable @inline(__always) public var isLaterFragment: Bool { bytes.u16(6) & 0x1FFF != 0 }
-  @inlinable public var payload: PacketBytes { bytes.prefix(totalLength).dropFirst(headerByteCount) }
+  @inlinable @inline(__always) public var payload: PacketBytes { bytes.prefix(totalLength).dropFirst(headerByteCount) }
 
   /// Sets the TTL and keeps the checksum right.
   @inlinable @inline(__always)
@@ -80,13 +84,14 @@ public struct IPv4View: Sendable {
   /// TTL falls by 0x0100, so the checksum rises by it, with the carry around (RFC 1141).
   @inlinable @inline(__always)
   public static func decrement(_ bytes: PacketBytes) {
-    bytes.store(bytes.u8(8) &- 1, at: 8)
-    let sum = UInt32(bytes.u16(10)) &+ 0x0100
-    bytes.store(UInt16(truncatingIfNeeded: sum &+ (sum >= 0xFFFF ? 1 : 0)), at: 10)
+    let word = bytes.u32(8)
+    let sum = (word & 0xFFFF) &+ 0x0100
+    let checksum = (sum &+ (sum >= 0xFFFF ? 1 : 0)) & 0xFFFF
+    bytes.store((word &- 0x0100_0000) & 0xFFFF_0000 | checksum, at: 8)
   }
 
   /// Sets DSCP and ECN and keeps the checksum right.
-  @inlinable
+  @inlinable @inline(__always)
   public func setTrafficClass(_ new: UInt8) {
     let old = bytes.u16(0)
     bytes.store(new, at: 1)

@@ -28,6 +28,10 @@ public struct IPv6View: Sendable {
     guard bytes.u8(0) >> 4 == 6, Int(bytes.u16(4)) &+ Self.byteCount <= bytes.count else { return nil }
   }
 
+  /// A packet that has been viewed before, so that nothing is left to prove.
+  @inlinable @inline(__always)
+  public init(proven bytes: PacketBytes) { self.bytes = bytes }
+
   @inlinable @inline(__always) public var trafficClass: UInt8 { UInt8(truncatingIfNeeded: bytes.u16(0) >> 4) }
   @inlinable @inline(__always) public var flowLabel: UInt32 { bytes.u32(0) & 0xF_FFFF }
   @inlinable @inline(__always) public var payloadLength: Int { Int(bytes.u16(4)) }
@@ -37,11 +41,11 @@ public struct IPv6View: Sendable {
   @inlinable @inline(__always) public var hopLimit: UInt8 { bytes.u8(7) }
   @inlinable @inline(__always) public var source: IPv6Address { IPv6Address(high: bytes.u64(8), low: bytes.u64(16)) }
   @inlinable @inline(__always) public var destination: IPv6Address { IPv6Address(high: bytes.u64(24), low: bytes.u64(32)) }
-  @inlinable public var payload: PacketBytes { bytes.prefix(totalLength).dropFirst(Self.byteCount) }
+  @inlinable @inline(__always) public var payload: PacketBytes { bytes.prefix(totalLength).dropFirst(Self.byteCount) }
 
   @inlinable @inline(__always) public func setHopLimit(_ new: UInt8) { bytes.store(new, at: 7) }
 
-  @inlinable
+  @inlinable @inline(__always)
   public func setTrafficClass(_ new: UInt8) {
     bytes.store(bytes.u16(0) & 0xF00F | UInt16(new) << 4, at: 0)
   }

@@ -57,10 +57,13 @@ public struct InternetChecksum: Sendable {
   /// The checksum after the 16-bit word `old` became `new` (RFC 1624, equation 3).
   @inlinable @inline(__always)
   public static func updated(_ checksum: UInt16, from old: UInt16, to new: UInt16) -> UInt16 {
-    var sum = UInt32(~checksum) &+ UInt32(~old) &+ UInt32(new)
-    sum = (sum & 0xFFFF) &+ (sum >> 16)
-    sum = (sum & 0xFFFF) &+ (sum >> 16)
-    return ~UInt16(truncatingIfNeeded: sum)
+    self.checksum(of: UInt32(~checksum) &+ UInt32(~old) &+ UInt32(new))
+  }
+
+  /// The checksum of a sum of up to 65,537 words: adding the halves in both orders leaves the sum with its carry on top.
+  @inlinable @inline(__always)
+  public static func checksum(of sum: UInt32) -> UInt16 {
+    ~UInt16(truncatingIfNeeded: (sum &+ (sum << 16 | sum >> 16)) >> 16)
   }
 
   /// The UDP checksum over the pseudo-header (RFC 768, RFC 8200 8.1) and `datagram` (header and payload, its checksum field
