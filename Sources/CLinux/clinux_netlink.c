@@ -71,5 +71,3 @@ ssize_t clinux_raw_send6(int descriptor, const void *packet, size_t count, const
   memcpy(CMSG_DATA(header), &from, sizeof from);
   return sendmsg(descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
-
-int clinux_enter_network_namespace(int descriptor) { return setns(descriptor, CLONE_NEWNET); }

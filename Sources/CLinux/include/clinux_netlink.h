@@ -26,6 +26,3 @@ ssize_t clinux_raw_send4(int descriptor, const void *packet, size_t count, uint3
 
 /// The same for IPv6; the addresses are 16 octets each.
 ssize_t clinux_raw_send6(int descriptor, const void *packet, size_t count, const uint8_t *source, const uint8_t *destination);
-
-/// setns(CLONE_NEWNET) for the calling thread. Here because <sched.h> declares it for _GNU_SOURCE only. Used by Lab and by tests.
-int clinux_enter_network_namespace(int descriptor);

@@ -31,7 +31,7 @@ public struct Namespace: Sendable, Hashable {
       let file = open("/run/netns/\(identifier)", O_RDONLY | O_CLOEXEC)
       guard file >= 0 else { throw LabError.lastCall("opening namespace \(identifier)") }
       defer { close(file) }
-      guard clinux_enter_network_namespace(file) == 0 else { throw LabError.lastCall("entering namespace \(identifier)") }
+      guard clinux_setns_network(file) == 0 else { throw LabError.lastCall("entering namespace \(identifier)") }
       return try body()
     }
   }

@@ -40,6 +40,7 @@ final class DataPlaneSetup {
     for (number, interface) in interfaces.enumerated() {
       let port = try Port(number: number, interface: interface, configuration: configuration.interfaces[number])
       log.info("\(interface.name): steering attached (\(port.attachMode)), \(interface.queueCount) queues, driver \(interface.driver)")
+      if let refusal = port.nativeRefusal { log.warning("\(interface.name): generic mode, which is slow: \(refusal)") }
       for change in port.changedOffloads { log.info("\(interface.name): \(change) while the router runs") }
       ports.append(port)
     }

@@ -25,6 +25,8 @@ final class Port {
   let driver: String
   let queueCount: Int
   let attachMode: SteeringProgram.AttachMode
+  /// Why the program is attached in generic mode although native was tried.
+  let nativeRefusal: XDPError?
   let changedOffloads: [String]
   var queues: [QueueHandle] = []
   /// Followed by link events.
@@ -52,6 +54,7 @@ final class Port {
       queueCount: interface.queueCount)
     changedOffloads = offloads.changed
     attachMode = steering.attachMode
+    nativeRefusal = steering.nativeRefusal
     self.offloads = offloads
     self.steering = consume steering
   }

@@ -17,7 +17,7 @@ final class NamespaceThread: TaskExecutor, @unchecked Sendable {
     let thread = Thread { [self] in
       let descriptor = open("/run/netns/\(namespace)", O_RDONLY | O_CLOEXEC)
       // Work outside the namespace could change the machine: better none at all.
-      guard descriptor >= 0, clinux_enter_network_namespace(descriptor) == 0 else {
+      guard descriptor >= 0, clinux_setns_network(descriptor) == 0 else {
         fatalError("cannot enter \(namespace): \(String(cString: strerror(errno)))")
       }
       close(descriptor)
