@@ -117,12 +117,21 @@ final class DataPlaneSetup {
     workers.append(RunningWorker(thread: thread, counters: counters, puntRing: puntRing, queue: number))
   }
 
-  /// Detaches, lets the workers finish what they have, closes the sockets, restores the interfaces.
-  func stop() {
+  /// Detaches and lets the workers finish what they have. Their punt rings and counters are still there.
+  func quiesce() {
     for port in ports { port.detach() }
     for worker in workers { worker.thread.stop() }
+  }
+
+  /// Closes the sockets and restores the interfaces. After `quiesce`.
+  func release() {
     workers = []
     for port in ports { port.restore() }
+  }
+
+  private func stop() {
+    quiesce()
+    release()
   }
 }
 

@@ -63,7 +63,8 @@ actor Router {
       underlay = Underlay(kernel: kernel, ports: ports)
       exceptions = try ExceptionPath(root: dataPlane.publisher.root, kernel: kernel, ports: ports, tables: tables)
     } catch {
-      dataPlane.stop()
+      dataPlane.quiesce()
+      dataPlane.release()
       throw error
     }
     let workers = { [dataPlane, exceptions] in dataPlane.workers.map(\.counters) + [exceptions.counters] }
@@ -106,7 +107,9 @@ actor Router {
     state = .draining
     ticks?.cancel()
     watcher?.stop()
-    dataPlane.stop()
+    dataPlane.quiesce()
+    while takePunts() {}
+    dataPlane.release()
     log.notice("stopped: detached, drained, interfaces restored")
   }
 
@@ -115,7 +118,7 @@ actor Router {
   private func watch() throws {
     var handlers: [CInt: @Sendable () -> Void] = [
       kernel.fileDescriptor: { [self] in assumeIsolated { $0.kernelChanged() } },
-      dataPlane.puntDescriptor: { [self] in assumeIsolated { $0.takePunts() } },
+      dataPlane.puntDescriptor: { [self] in assumeIsolated { $0.punted() } },
       signals.descriptor: { [self] in assumeIsolated { $0.takeSignals() } },
     ]
     for descriptor in exceptions.fileDescriptors {
@@ -131,14 +134,19 @@ actor Router {
   }
 
   /// Packets that the workers could not finish. Bounded, so that a storm of them cannot keep the event loop from the rest.
-  private func takePunts() {
-    var value: eventfd_t = 0
-    _ = eventfd_read(dataPlane.puntDescriptor, &value)
+  /// Returns whether there may be more.
+  private func takePunts() -> Bool {
     var more = false
     for worker in dataPlane.workers {
       if worker.puntRing.pop(limit: 256, { exceptions.handle($0) }) == 256 { more = true }
     }
-    if more { _ = eventfd_write(dataPlane.puntDescriptor, 1) }
+    return more
+  }
+
+  private func punted() {
+    var value: eventfd_t = 0
+    _ = eventfd_read(dataPlane.puntDescriptor, &value)
+    if takePunts() { _ = eventfd_write(dataPlane.puntDescriptor, 1) }
   }
 
   /// Ten times a second: what waits for workers; once a second: expiry and busy share; every five: neighbours in use.
