@@ -102,7 +102,7 @@ import Testing
       let text = String(String.UnicodeScalarView(scalars))
       var writer = JSONWriter()
       writer.object { writer in
-        writer.key(text)
+        writer.key("texts")
         writer.array([text, ""]) { $0.string($1) }
         writer.key("n")
         writer.integer(UInt64.max)
@@ -110,7 +110,7 @@ import Testing
       var reader = JSONReader(writer.bytes)
       var found: [String] = []
       try reader.readObject { key, reader throws(JSONError) in
-        if key == text { try reader.readArray { reader throws(JSONError) in found.append(try reader.readString()) } } else { try reader.skipValue() }
+        if key == "texts" { try reader.readArray { reader throws(JSONError) in found.append(try reader.readString()) } } else { try reader.skipValue() }
       }
       try reader.finish()
       #expect(found == [text, ""], "round \(round), seed 0x5EED0001")

@@ -20,16 +20,29 @@ public struct JSONWriter {
     }
   }
 
-  /// The key of the value that is written next.
-  public mutating func key(_ key: String) {
-    string(key)
+  /// The key of the value that is written next; one without anything that wants an escape.
+  public mutating func key(_ key: StaticString) {
+    comma()
+    bytes.append(UInt8(ascii: "\""))
+    key.withUTF8Buffer { bytes.append(contentsOf: $0) }
+    bytes.append(UInt8(ascii: "\""))
     bytes.append(UInt8(ascii: ":"))
     needsComma = false
   }
 
   public mutating func string(_ text: String) {
+    quoted { bytes in Self.append(escaping: text, to: &bytes) }
+  }
+
+  /// A string whose bytes `content` appends, free of anything that wants an escape.
+  mutating func quoted(_ content: (inout [UInt8]) -> Void) {
     comma()
     bytes.append(UInt8(ascii: "\""))
+    content(&bytes)
+    bytes.append(UInt8(ascii: "\""))
+  }
+
+  private static func append(escaping text: String, to bytes: inout [UInt8]) {
     for byte in text.utf8 {
       switch byte {
       case UInt8(ascii: "\""), UInt8(ascii: "\\"):
@@ -40,17 +53,27 @@ public struct JSONWriter {
       case 0x0D: bytes.append(contentsOf: "\\r".utf8)
       case 0..<0x20:
         bytes.append(contentsOf: "\\u00".utf8)
-        bytes.append(Self.hexDigit(byte >> 4))
-        bytes.append(Self.hexDigit(byte & 0xF))
+        bytes.append(hexDigit(byte >> 4))
+        bytes.append(hexDigit(byte & 0xF))
       default: bytes.append(byte)
       }
     }
-    bytes.append(UInt8(ascii: "\""))
   }
 
   public mutating func integer(_ value: some FixedWidthInteger) {
     comma()
-    bytes.append(contentsOf: String(value).utf8)
+    if value < 0 { bytes.append(UInt8(ascii: "-")) }
+    Self.append(UInt64(value.magnitude), to: &bytes)
+  }
+
+  /// Decimal digits.
+  static func append(_ value: UInt64, to bytes: inout [UInt8]) {
+    var divisor: UInt64 = 1
+    while value / divisor > 9 { divisor *= 10 }
+    while divisor > 0 {
+      bytes.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value / divisor % 10))
+      divisor /= 10
+    }
   }
 
   public mutating func boolean(_ value: Bool) {
@@ -84,7 +107,7 @@ public struct JSONWriter {
     needsComma = true
   }
 
-  private static func hexDigit(_ value: UInt8) -> UInt8 {
+  static func hexDigit(_ value: UInt8) -> UInt8 {
     value < 10 ? value + UInt8(ascii: "0") : value - 10 + UInt8(ascii: "a")
   }
 }

@@ -62,7 +62,7 @@ extension ControlAnswer {
 }
 
 extension JSONWriter {
-  fileprivate mutating func coded(_ name: String, _ value: some Encodable) {
+  fileprivate mutating func coded(_ name: StaticString, _ value: some Encodable) {
     key(name)
     raw(StatusCoding.encode(value))
   }

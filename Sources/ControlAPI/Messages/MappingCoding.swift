@@ -18,6 +18,12 @@ extension JSONReader {
   /// "10.2.0.0/24", "2001:db8::/32"; an address alone is its host prefix.
   mutating func readPrefix(_ field: String = "eid-prefix") throws(JSONError) -> IPPrefix {
     let start = offset
+    if let range = try readPlainString() {
+      var text = AddressText(bytes, range)
+      if let prefix = text.prefix() { return prefix }
+      offset = start
+    }
+    // Not plain or not right: the slow way finds the words for it.
     let text = try readString()
     do throws(PrefixError) {
       return try IPPrefix(parsing: text)
@@ -28,6 +34,11 @@ extension JSONReader {
 
   mutating func readAddress(_ field: String) throws(JSONError) -> IPAddress {
     let start = offset
+    if let range = try readPlainString() {
+      var text = AddressText(bytes, range)
+      if let address = text.address() { return address }
+      offset = start
+    }
     let text = try readString()
     guard let address = IPAddress(text) else {
       throw JSONError(.badValue(field: field, expected: "an IPv4 or IPv6 address, found \"\(text)\""), at: start)
@@ -210,7 +221,7 @@ extension ControlMapping {
 extension ControlLocator {
   fileprivate func writeMembers(to writer: inout JSONWriter) {
     writer.key("address")
-    writer.string(address.description)
+    writer.address(address)
     writer.key("priority")
     writer.integer(priority)
     writer.key("weight")
@@ -274,7 +285,7 @@ extension JSONWriter {
     key("instance-id")
     integer(eid.instanceID.rawValue)
     key("eid-prefix")
-    string(eid.prefix.description)
+    prefix(eid.prefix)
   }
 
   fileprivate mutating func count(_ count: PacketCount) {

@@ -100,7 +100,7 @@ extension JSONWriter {
   }
 
   /// A member that is left out when there is nothing to say.
-  mutating func optional(_ name: String, _ text: String?) {
+  mutating func optional(_ name: StaticString, _ text: String?) {
     guard let text else { return }
     key(name)
     string(text)

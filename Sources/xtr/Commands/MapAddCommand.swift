@@ -4,7 +4,6 @@
 
 import ArgumentParser
 import ControlAPI
-import FoundationEssentials
 import Wire
 
 struct MapAddCommand: ParsableCommand {
@@ -75,14 +74,14 @@ struct MapAddCommand: ParsableCommand {
   }
 
   private static func read(_ file: String) throws(CommandFailure) -> [ControlMapping] {
-    let data: Data
-    do {
-      data = try Data(contentsOf: URL(filePath: file == "-" ? "/dev/stdin" : file))
+    let bytes: [UInt8]
+    do throws(InputFile.Unreadable) {
+      bytes = try InputFile.read(file)
     } catch {
-      throw .unusable("\(file): cannot be read: give a file with one mapping a line")
+      throw .unusable("\(file): cannot be read: \(error.reason)")
     }
     var mappings: [ControlMapping] = []
-    for (index, line) in data.split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() where !line.isEmpty {
+    for (index, line) in bytes.split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() where !line.isEmpty {
       do throws(JSONError) {
         mappings.append(try ControlMapping(line: Array(line)))
       } catch {

@@ -5,7 +5,6 @@
 // mappings. What several keys must agree about is in ConfigurationChecks.swift.
 
 import ControlAPI
-import FoundationEssentials
 import Logging
 import TOMLKit
 import Wire
@@ -14,11 +13,11 @@ extension Configuration {
   /// Reads and checks `file`; touches nothing. Thread: any but a worker.
   static func load(file: String) throws(ConfigurationErrors) -> Configuration {
     let bytes: [UInt8]
-    do {
-      bytes = Array(try Data(contentsOf: URL(filePath: file)))
+    do throws(InputFile.Unreadable) {
+      bytes = try InputFile.read(file)
     } catch {
       throw ConfigurationErrors(problems: [
-        ConfigurationProblem(file: file, line: nil, key: "", message: "cannot be read: \(reason(file))")
+        ConfigurationProblem(file: file, line: nil, key: "", message: "cannot be read: \(error.reason)")
       ])
     }
     return try parse(bytes, file: file)
@@ -55,14 +54,6 @@ extension Configuration {
     bytes.split(separator: 0x0A, omittingEmptySubsequences: false)
       .firstIndex { String(validating: $0, as: UTF8.self) == nil }
       .map { $0 + 1 }
-  }
-
-  private static func reason(_ file: String) -> String {
-    let files = FileManager.default
-    var isDirectory = false
-    guard files.fileExists(atPath: file, isDirectory: &isDirectory) else { return "there is no such file" }
-    if isDirectory { return "it is a directory" }
-    return files.isReadableFile(atPath: file) ? "reading failed" : "permission denied"
   }
 }
 

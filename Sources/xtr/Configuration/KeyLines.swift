@@ -90,6 +90,7 @@ private struct Scan {
     var path = ""
     for (index, key) in keys.enumerated() {
       path = KeyLines.path(path, key)
+      note(path)
       if index == keys.count - 1, isArray { counts[path, default: 0] += 1 }
       if let count = counts[path] { path += "[\(count - 1)]" }
       note(path)

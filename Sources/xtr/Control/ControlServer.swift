@@ -13,7 +13,7 @@ final class ControlServer: Sendable {
   private let file: SocketFile
   private let listener: any Channel
   private let clients: NIOLoopBoundBox<Clients>
-  private let eventLoop: any EventLoop
+  let eventLoop: any EventLoop
 
   /// Who is connected. Thread: the event loop.
   private struct Clients {

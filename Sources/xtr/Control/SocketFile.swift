@@ -25,7 +25,8 @@ struct SocketFile: Sendable {
   let path: String
   /// Ready to listen; whoever takes it closes it.
   let descriptor: CInt
-  /// Which file it is, so that `remove` does not take away another router's.
+  /// Which file it is, so that `remove` does not take away another router's. The kernel gives the inode's number to no other
+  /// file as long as the descriptor is open.
   private let device: dev_t
   private let inode: ino_t
 
@@ -57,7 +58,7 @@ struct SocketFile: Sendable {
     inode = status.st_ino
   }
 
-  /// Removes the file, if it is still the one that was made.
+  /// Removes the file, if it is still the one that was made. Before the descriptor is closed.
   func remove() {
     var status = stat()
     if lstat(path, &status) == 0, status.st_dev == device, status.st_ino == inode { _ = unlink(path) }
