@@ -107,6 +107,7 @@ actor Router {
     ticks?.cancel()
     watcher?.stop()
     dataPlane.stop()
+    exceptions.close()
     log.notice("stopped: detached, drained, interfaces restored")
   }
 
