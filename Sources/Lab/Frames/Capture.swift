@@ -33,9 +33,9 @@ public final class Capture: Sendable {
     try process.wait(atMost: .seconds(5))
   }
 
-  /// tshark's reading, a line per packet, tabs between fields. Checksums are verified, LISP data is recognised by its port.
+  /// tshark's reading, a line per packet, tabs between fields, "|" between the values of a field that occurs more than once. Checksums are verified, LISP data is recognised by its port.
   public func fields(_ names: [String], filter: String? = nil) throws(LabError) -> [[String]] {
-    var words = Self.tshark + ["-r", path, "-T", "fields"]
+    var words = Self.tshark + ["-r", path, "-T", "fields", "-E", "aggregator=|"]
     for name in names { words += ["-e", name] }
     if let filter { words += ["-Y", filter] }
     return try ChildProcess.run(words, atMost: .seconds(60)).split(separator: "\n").map {
@@ -49,6 +49,8 @@ public final class Capture: Sendable {
   }
 
   private static let tshark = [
-    "tshark", "-n", "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE",
+    // A zero UDP checksum over IPv6 is what RFC 6935 allows to tunnels, and rule E4 wants.
+    "tshark", "-n", "-o", "udp.ignore_ipv6_zero_checksum:TRUE", "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-o",
+    "tcp.check_checksum:TRUE",
   ]
 }

@@ -34,9 +34,7 @@ public final class PacketSocket: @unchecked Sendable {
         }
       }
       guard answer == 0 else { throw LabError.lastCall("binding to \(interface)") }
-      let copy = dup(socket.fileDescriptor)
-      guard copy >= 0 else { throw LabError.lastCall("dup") }
-      return copy
+      return socket.release()
     }
   }
 

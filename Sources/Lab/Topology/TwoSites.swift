@@ -43,6 +43,7 @@ public struct TwoSites: Sendable {
       for instance in [1, 2] { try connectHost(site, instance: instance, queues: queues) }
       try separateSecondInstance(site)
     }
+    try waitForLinks()
   }
 
   /// The same drawing for people who run the demo.
@@ -57,6 +58,17 @@ public struct TwoSites: Sendable {
     """
 
   public func site(_ letter: String) -> Site { letter == "A" ? siteA : siteB }
+
+  /// The kernel tells of a new link's state a little later; until then routes say "linkdown" and what a test sees is not yet quiet.
+  private func waitForLinks() throws(LabError) {
+    for namespace in lab.allNamespaces {
+      try Interruption.wait(for: "the links of \(namespace.name)", atMost: .seconds(5)) { () throws(LabError) in
+        let links = try namespace.ip("-br link").split(separator: "\n").filter { !$0.hasPrefix("lo ") }
+        let addresses = try namespace.ip("-6 -o addr show scope link").split(separator: "\n")
+        return links.allSatisfy { $0.contains(" UP ") } && links.count == addresses.count
+      }
+    }
+  }
 
   private func connectCore(_ site: Site, mtu: Int, queues: Int) throws {
     let end = LinkEnd(

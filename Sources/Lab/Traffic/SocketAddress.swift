@@ -53,6 +53,13 @@ struct Socket: ~Copyable {
 
   deinit { close(fileDescriptor) }
 
+  /// The descriptor for another owner: it stays open, in its namespace. (A `dup` would lose close-on-exec to the next child process.)
+  consuming func release() -> Int32 {
+    let descriptor = fileDescriptor
+    discard self
+    return descriptor
+  }
+
   func setOption(_ level: Int32, _ name: Int32, _ value: Int32) throws(LabError) {
     var value = value
     guard setsockopt(fileDescriptor, level, name, &value, socklen_t(MemoryLayout<Int32>.size)) == 0 else {

@@ -60,9 +60,7 @@ public struct TCPTransfer: Sendable {
     try socket.setTimeouts(.milliseconds(100))
     try socket.bind(to: address)
     guard Glibc.listen(socket.fileDescriptor, 4) == 0 else { throw .lastCall("listen") }
-    let copy = dup(socket.fileDescriptor)
-    guard copy >= 0 else { throw .lastCall("dup") }
-    return copy
+    return socket.release()
   }
 
   private static func send(_ bytes: [UInt8], to address: SocketAddress, until end: ContinuousClock.Instant) throws(LabError) {

@@ -25,9 +25,7 @@ struct UDPReceiver {
     try socket.setOption(SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20)
     try socket.setTimeouts(.milliseconds(20))
     try socket.bind(to: address)
-    let copy = dup(socket.fileDescriptor)
-    guard copy >= 0 else { throw .lastCall("dup") }
-    return copy
+    return socket.release()
   }
 
   func run(on socket: consuming Socket) throws(LabError) -> UDPFlow.Result {

@@ -24,7 +24,7 @@ struct UDPSender {
       let socket = try Socket(address.domain, SOCK_DGRAM)
       try socket.setOption(SOL_SOCKET, SO_SNDBUF, 4 << 20)
       try setHeaderFields(of: socket, address.address.family)
-      sockets.append(dup(socket.fileDescriptor))
+      sockets.append(socket.release())
     }
     let batch = UDPBatch(count: Self.burst, byteCount: max(24, flow.payloadByteCount))
     batch.fill(pattern: flow.pattern)

@@ -35,6 +35,7 @@ final class DataPlaneSetup {
     puntDescriptor = eventfd(0, CInt(EFD_NONBLOCK) | CInt(EFD_CLOEXEC))
     guard puntDescriptor >= 0 else { throw CommandFailure.failed("no file descriptor left: raise the limit (ulimit -n)") }
     let interfaces = try configuration.interfaces.map { try Interface.named($0.name) }
+    for interface in interfaces { try Self.checkMTU(of: interface) }
     let workerCount = try Self.workerCount(configuration.router.workers, interfaces)
     var ports: [Port] = []
     for (number, interface) in interfaces.enumerated() {
@@ -54,6 +55,16 @@ final class DataPlaneSetup {
   }
 
   deinit { close(puntDescriptor) }
+
+  /// A received packet has to fit into one chunk, behind the headroom that the kernel keeps (XDP_PACKET_HEADROOM): without this check the
+  /// kernel would drop the longer ones without a word.
+  private static func checkMTU(of interface: Interface) throws(XDPError) {
+    let largest = 4096 - 256 - 18  // Ethernet header and one VLAN tag
+    guard interface.mtu > largest else { return }
+    throw .interface(
+      name: interface.name, problem: "MTU \(interface.mtu) is too large: one frame holds packets of at most \(largest) bytes",
+      cure: "`ip link set dev \(interface.name) mtu \(largest)`")
+  }
 
   /// One worker per queue that every port has, or fewer if the configuration says so.
   private static func workerCount(_ wanted: Configuration.Workers, _ interfaces: [Interface]) throws -> Int {

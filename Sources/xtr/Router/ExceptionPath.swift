@@ -57,6 +57,9 @@ final class ExceptionPath {
     }
   }
 
+  /// Removes the devices and their policy rules, which would otherwise outlive the process.
+  func close() { devices = [:] }
+
   /// What an operator has to change, one line each.
   var warnings: [String] { devices.values.flatMap { $0.device.warnings } }
 

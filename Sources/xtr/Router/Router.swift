@@ -109,6 +109,7 @@ actor Router {
     watcher?.stop()
     dataPlane.quiesce()
     while takePunts() {}
+    exceptions.close()
     dataPlane.release()
     log.notice("stopped: detached, drained, interfaces restored")
   }
