@@ -41,7 +41,7 @@ public struct Worker: ~Copyable {
   private let root: StateRoot
   private let reader: QuiescentState.Reader
   private let policy: PollPolicy
-  private var descriptors = DescriptorBatch()
+  private let descriptors = DescriptorBatch()
   private var idleTurns = 0
 
   /// `frames` are this worker's slice of `memory`; `queues` its sockets, at most one worker per socket.

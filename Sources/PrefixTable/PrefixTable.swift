@@ -52,8 +52,6 @@ public enum PrefixTableError: Error, Equatable, CustomStringConvertible {
 /// The writer. Thread: slow path. Readers use `TableView`.
 public final class PrefixTable {
   private var arena: NodeArena
-  /// For every place of every node, the length of the prefix its value belongs to. The writer's alone.
-  private var lengths: [UInt8]
   /// The transaction that created each node; equal to `transaction` while it may be written.
   private var birth: [UInt32] = [0]
   private var transaction: UInt32 = 1
@@ -78,7 +76,6 @@ public final class PrefixTable {
       throw .noMemory(byteCount: nodeCapacity * NodeArena.nodeByteCount)
     }
     self.arena = arena
-    lengths = Array(repeating: 0, count: NodeArena.slotCount)
   }
 
   public var count: Int { entries.count }
@@ -127,7 +124,7 @@ public final class PrefixTable {
     let length = prefix.prefix.length
     let heir = coveringPrefixInNode(prefix)
     modify(prefix) { table, node, place in
-      guard table.length(node, place) == length else { return }
+      guard table.arena.length(node, place) == length else { return }
       table.write(node, place, value: heir?.value ?? 0, length: heir?.length ?? 0)
     }
     return old
@@ -140,7 +137,7 @@ public final class PrefixTable {
     let length = prefix.prefix.length
     modify(prefix) { table, node, place in
       let present = table.arena.reader.slot(node, place)
-      if present.value == 0 || table.length(node, place) <= length { table.write(node, place, value: value, length: length) }
+      if present.value == 0 || table.arena.length(node, place) <= length { table.write(node, place, value: value, length: length) }
     }
   }
 
@@ -256,15 +253,9 @@ public final class PrefixTable {
   private func writable(_ node: NodeIndex) -> NodeIndex {
     if node != 0, birth[Int(node)] == transaction { return node }
     guard let copy = arena.allocate(copyOf: node) else { preconditionFailure("reserve() promised a node") }
-    if Int(copy) == birth.count {
-      birth.append(transaction)
-      lengths.append(contentsOf: repeatElement(0, count: NodeArena.slotCount))
-    }
+    if Int(copy) == birth.count { birth.append(transaction) }
     birth[Int(copy)] = transaction
     born.append(copy)
-    for place in 0..<NodeArena.slotCount {
-      lengths[Int(copy) << 8 | place] = lengths[Int(node) << 8 | place]
-    }
     if node != 0 { superseded.append(node) }
     return copy
   }
@@ -282,13 +273,11 @@ public final class PrefixTable {
     arena.release(node)
   }
 
-  private func length(_ node: NodeIndex, _ place: UInt8) -> Int { Int(lengths[Int(node) << 8 | Int(place)]) }
-
   private func write(_ node: NodeIndex, _ place: UInt8, value: UInt32, length: Int) {
     var slot = arena.reader.slot(node, place)
     slot.value = value
     arena.write(node, place, slot)
-    lengths[Int(node) << 8 | Int(place)] = UInt8(length)
+    arena.setLength(node, place, length)
   }
 }
 
@@ -383,12 +372,12 @@ extension PrefixTable {
     for place in 0..<NodeArena.slotCount {
       let slot = arena.reader.slot(node, UInt8(place))
       let owner = owners?[place] ?? Owner()
-      if slot.value != owner.value || slot.value != 0 && length(node, UInt8(place)) != owner.length {
+      if slot.value != owner.value || slot.value != 0 && arena.length(node, UInt8(place)) != owner.length {
         let below = path.child(place)
         let address = IPAddress(family: path.family, leftAlignedHigh: below.high, low: below.low)
         found.append("[\(path.instance)]\(address) depth \(path.depth): \(slot.value), expected \(owner.value) of /\(owner.length)")
       }
-      walk(trie: slot.child, path.child(place), &expected, &seen, &found)
+      if slot.child != 0 { walk(trie: slot.child, path.child(place), &expected, &seen, &found) }
     }
   }
 }

@@ -5,58 +5,51 @@
 import PrefixTable
 import Wire
 
-/// A longest-prefix match that cannot be wrong.
+/// A longest-prefix match that cannot be wrong: one list per instance and family.
 struct PlainTable {
-  private struct Entry {
-    var instance: UInt32
+  private struct Space: Hashable {
+    var instance: InstanceID
     var family: AddressFamily
+  }
+
+  private struct Entry {
+    var prefix: IPPrefix
     var high, low, highMask, lowMask: UInt64
-    var length: Int
     var value: UInt32
   }
 
-  private var entries: [Entry] = []
-  private var places: [EIDPrefix: Int] = [:]
+  private var lists: [Space: [Entry]] = [:]
+  private(set) var count = 0
 
-  var count: Int { entries.count }
-  var prefixes: [EIDPrefix] { Array(places.keys) }
+  var prefixes: [EIDPrefix] { lists.flatMap { space, list in list.map { EIDPrefix(space.instance, $0.prefix) } } }
 
   subscript(prefix: EIDPrefix) -> UInt32? {
-    get { places[prefix].map { entries[$0].value } }
+    get { list(prefix).first { $0.prefix == prefix.prefix }?.value }
     set {
-      switch (places[prefix], newValue) {
-      case (let place?, let value?): entries[place].value = value
-      case (nil, let value?):
-        places[prefix] = entries.count
-        let bits = prefix.prefix.address.leftAligned
-        let length = prefix.prefix.length
-        entries.append(
+      var list = list(prefix)
+      list.removeAll { $0.prefix == prefix.prefix }
+      if let newValue {
+        let (bits, length) = (prefix.prefix.address.leftAligned, prefix.prefix.length)
+        list.append(
           Entry(
-            instance: prefix.instanceID.rawValue, family: prefix.prefix.family, high: bits.high, low: bits.low,
-            highMask: Self.mask(length), lowMask: Self.mask(length - 64), length: length, value: value))
-      case (let place?, nil):
-        places[prefix] = nil
-        let last = entries.removeLast()
-        guard place < entries.count else { return }
-        entries[place] = last
-        let moved = IPAddress(family: last.family, leftAlignedHigh: last.high, low: last.low)
-        places[EIDPrefix(InstanceID(truncating: last.instance), IPPrefix(masking: moved, length: last.length))] = place
-      case (nil, nil): break
+            prefix: prefix.prefix, high: bits.high, low: bits.low, highMask: Self.mask(length), lowMask: Self.mask(length - 64),
+            value: newValue))
       }
+      count += list.count - self.list(prefix).count
+      lists[Space(instance: prefix.instanceID, family: prefix.prefix.family)] = list
     }
   }
 
+  private func list(_ prefix: EIDPrefix) -> [Entry] {
+    lists[Space(instance: prefix.instanceID, family: prefix.prefix.family)] ?? []
+  }
+
   func lookup(_ address: IPAddress, _ instance: InstanceID) -> UInt32 {
-    let (bits, family, instance) = (address.leftAligned, address.family, instance.rawValue)
-    var best = -1
-    var value: UInt32 = 0
-    for i in entries.indices
-    where entries[i].length > best && entries[i].family == family && entries[i].instance == instance
-      && bits.high & entries[i].highMask == entries[i].high && bits.low & entries[i].lowMask == entries[i].low {
-      best = entries[i].length
-      value = entries[i].value
+    let bits = address.leftAligned
+    let covering = lists[Space(instance: instance, family: address.family)]?.filter {
+      bits.high & $0.highMask == $0.high && bits.low & $0.lowMask == $0.low
     }
-    return value
+    return covering?.max { $0.prefix.length < $1.prefix.length }?.value ?? 0
   }
 
   private static func mask(_ length: Int) -> UInt64 { length <= 0 ? 0 : length >= 64 ? .max : ~(.max >> UInt64(length)) }

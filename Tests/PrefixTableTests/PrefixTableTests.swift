@@ -2,6 +2,7 @@
 //
 // The prefix table against a plain list, under prefixes that are hard on a trie; transactions, refusals, memory.
 
+import Foundation
 import Testing
 import Wire
 
@@ -103,9 +104,12 @@ import Wire
     }
   }
 
-  @Test(arguments: [1, 2, 3, 4] as [UInt64])
-  func `a hundred thousand random operations: single lookup = batched lookup = plain list`(seed: UInt64) throws {
-    try Self.run(seed: seed, operations: 25_000)
+  /// XTR_TEST_EFFORT multiplies the operations, for a long run in release mode.
+  static let effort = ProcessInfo.processInfo.environment["XTR_TEST_EFFORT"].flatMap { Int($0) } ?? 1
+
+  @Test(arguments: 1...6 as ClosedRange<UInt64>)
+  func `120,000 random operations: single lookup = batched lookup = plain list`(seed: UInt64) throws {
+    try Self.run(seed: seed, operations: 20_000 * Self.effort)
   }
 
   @Test func `every length of both families, nested in one another, answers at its borders`() throws {

@@ -66,7 +66,7 @@ public struct PortQueue: ~Copyable {
   deinit { unsafe descriptors.deallocate() }
 
   @inline(__always)
-  mutating func receive(from ring: inout ReceiveRing) -> Int { unsafe ring.receive(into: descriptors, upTo: Batch.capacity) }
+  func receive(from ring: inout ReceiveRing) -> Int { unsafe ring.receive(into: descriptors, upTo: Batch.capacity) }
 
   // SAFETY: i < what receive returned.
   @inline(__always) subscript(i: Int) -> Descriptor { unsafe descriptors[i] }

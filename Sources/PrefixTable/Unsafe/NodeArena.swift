@@ -48,14 +48,19 @@ public struct Slot: Equatable, Sendable {
   static let nodeByteCount = slotCount * MemoryLayout<Slot>.stride
 
   let memory: ReservedMemory
+  /// One octet per place, the writer's alone: the length of the prefix the place's value belongs to.
+  private let lengthMemory: ReservedMemory
   let reader: NodeReader
   let capacity: Int
   private(set) var touched = 1  // node 0 stays empty
   private var free: [NodeIndex] = []
 
   init?(capacity: Int) {
-    guard let memory = ReservedMemory(byteCount: capacity * Self.nodeByteCount) else { return nil }
+    guard let memory = ReservedMemory(byteCount: capacity * Self.nodeByteCount),
+      let lengthMemory = ReservedMemory(byteCount: capacity * Self.slotCount)
+    else { return nil }
     self.memory = memory
+    self.lengthMemory = lengthMemory
     self.capacity = capacity
     reader = NodeReader(memory)
   }
@@ -75,6 +80,7 @@ public struct Slot: Equatable, Sendable {
     }
     // SAFETY: both lie in the arena and differ: `node` was not in use.
     unsafe (reader.slots + Int(node) << 8).update(from: reader.slots + Int(origin) << 8, count: Self.slotCount)
+    unsafe lengths(node).copyMemory(from: lengths(origin), byteCount: Self.slotCount)
     return node
   }
 
@@ -85,6 +91,17 @@ public struct Slot: Equatable, Sendable {
     assert(node != 0)
     // SAFETY: the writer writes only to nodes of the open transaction (I3 of PrefixTable).
     unsafe reader.slots[Int(node) << 8 | Int(place)] = slot
+  }
+
+  private func lengths(_ node: NodeIndex) -> UnsafeMutableRawPointer { unsafe lengthMemory.base + Int(node) << 8 }
+
+  /// SAFETY (of both): `node` < capacity; `place` is 8 bits; zero pages are lengths of 0.
+  func length(_ node: NodeIndex, _ place: UInt8) -> Int {
+    Int(unsafe lengths(node).load(fromByteOffset: Int(place), as: UInt8.self))
+  }
+
+  func setLength(_ node: NodeIndex, _ place: UInt8, _ length: Int) {
+    unsafe lengths(node).storeBytes(of: UInt8(truncatingIfNeeded: length), toByteOffset: Int(place), as: UInt8.self)
   }
 
   func isEmpty(_ node: NodeIndex) -> Bool {
