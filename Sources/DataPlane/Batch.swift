@@ -30,13 +30,10 @@ import XDP
   @usableFromInline var timeToLive: UInt8 = 0
   /// Encapsulation: the inner traffic class. Decapsulation: the one to deliver with.
   @usableFromInline var trafficClass: UInt8 = 0
-  /// Position of the choice in its mapping, for the counter.
-  @usableFromInline var ordinal: UInt8 = 0
   @usableFromInline var flowHash: UInt32 = 0
   /// 24 bits.
   @usableFromInline var instanceID: UInt32 = 0
-  /// Positions in the lookup batch.
-  @usableFromInline var destinationPlace: UInt16 = 0
+  /// Where the source is looked up. The destination has the packet's own place.
   @usableFromInline var sourcePlace: UInt16 = 0
   @usableFromInline var counter: UInt32 = 0
   /// The header to put before the inner packet; nil until it is chosen.

@@ -10,24 +10,25 @@ import Wire
 enum FlowHash {
   private static let k1: UInt64 = 0x9E37_79B9_7F4A_7C15
   private static let k2: UInt64 = 0xD6E8_FEB8_6659_FD93
+  private static let k3: UInt64 = 0xA076_1D64_78BD_642F
+  private static let k4: UInt64 = 0xE703_7ED1_A0B4_28DB
 
   @inline(__always)
   static func of(_ packet: IPv4View) -> UInt32 {
-    let addresses = packet.bytes.u64(12)
+    let addresses = packet.addresses
     let number = packet.protocolNumber
     if packet.isLaterFragment { return mix(addresses, 0, 0) }
     let header = packet.headerByteCount
     let ports = hasPorts(number) && header &+ 4 <= packet.totalLength ? packet.bytes.u32(header) : 0
-    return mix(addresses, UInt64(ports), UInt64(number))
+    return mix(addresses, ports, number)
   }
 
   @inline(__always)
   static func of(_ packet: IPv6View) -> UInt32 {
     let bytes = packet.bytes
-    let addresses = fold(bytes.u64(8), bytes.u64(16)) ^ fold(bytes.u64(24), bytes.u64(32)) &* k2
+    let addresses = fold(bytes.u64(8) ^ k1, bytes.u64(16) ^ k2) ^ fold(bytes.u64(24) ^ k3, bytes.u64(32) ^ k4)
     if hasPorts(packet.nextHeader) {
-      let ports = packet.payloadLength >= 4 ? bytes.u32(40) : 0
-      return mix(addresses, UInt64(ports), UInt64(packet.nextHeader))
+      return mix(addresses, packet.payloadLength >= 4 ? bytes.u32(40) : 0, packet.nextHeader)
     }
     return behindExtensions(packet, addresses)
   }
@@ -37,23 +38,22 @@ enum FlowHash {
   private static func behindExtensions(_ packet: IPv6View, _ addresses: UInt64) -> UInt32 {
     guard let upper = packet.upperLayer(), !upper.isLaterFragment else { return mix(addresses, 0, 0) }
     let hasRoom = hasPorts(upper.protocolNumber) && upper.offset + 4 <= packet.totalLength
-    return mix(addresses, UInt64(hasRoom ? packet.bytes.u32(upper.offset) : 0), UInt64(upper.protocolNumber))
+    return mix(addresses, hasRoom ? packet.bytes.u32(upper.offset) : 0, upper.protocolNumber)
   }
 
   @inline(__always)
   private static func hasPorts(_ number: UInt8) -> Bool { number == 6 || number == 17 || number == 132 }
 
   @inline(__always)
-  private static func fold(_ high: UInt64, _ low: UInt64) -> UInt64 {
-    let x = (high ^ k1) &* k2
-    return (x ^ x >> 32 ^ low) &* k1
+  private static func mix(_ addresses: UInt64, _ ports: UInt32, _ number: UInt8) -> UInt32 {
+    UInt32(truncatingIfNeeded: fold(addresses ^ k1, (UInt64(ports) << 8 | UInt64(number)) ^ k2))
   }
 
+  /// Both halves of the product: every bit of the one number meets every bit of the other (Wang Yi: wyhash).
   @inline(__always)
-  private static func mix(_ addresses: UInt64, _ ports: UInt64, _ number: UInt64) -> UInt32 {
-    var h = addresses &* k1
-    h = (h ^ h >> 32 ^ ports << 8 ^ number) &* k2
-    return UInt32(truncatingIfNeeded: h >> 32)
+  private static func fold(_ a: UInt64, _ b: UInt64) -> UInt64 {
+    let product = a.multipliedFullWidth(by: b)
+    return product.high ^ product.low
   }
 }
 

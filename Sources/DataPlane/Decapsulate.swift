@@ -11,14 +11,16 @@ extension Engine {
     let table = state.table
     let settings = state.settings
     let chain = state.chain
+    let count = batch.count
     var roots = RootsCache()
-    for i in 0..<batch.count where only(batch[i]) {
-      readOuter(&batch[i], state: state, settings: settings, table: table, roots: &roots)
+    for i in 0..<count where only(batch[i]) {
+      guard let outer = readOuter(&batch[i], state: state, settings: settings) else { continue }
+      readLISP(&batch[i], i, outer, settings: settings, table: table, roots: &roots)
     }
     lookups.run(table)
-    for i in 0..<lookups.count { chain.mappings.prefetch(lookups[i]) }
-    for i in 0..<batch.count where batch[i].verdict.isPending && batch[i].innerFamily != 0 { chooseHost(&batch[i], chain) }
-    for i in 0..<batch.count where batch[i].verdict.isPending && batch[i].innerFamily != 0 { deliver(&batch[i]) }
+    for i in 0..<count { chain.mappings.prefetch(lookups[i]) }
+    for i in 0..<count where batch[i].isDecapsulating { chooseHost(&batch[i], i, chain) }
+    for i in 0..<count where batch[i].isDecapsulating { deliver(&batch[i]) }
   }
 
   /// Whether a frame is a LISP packet for one of our RLOCs: how a port with both roles tells its directions apart.
@@ -42,43 +44,43 @@ extension Engine {
     var datagram: PacketBytes
   }
 
-  /// Stage 1: outer IP, UDP and LISP headers, then the inner header; one lookup, of the inner destination.
+  /// Stage 1: the outer IP header; nil when the packet has got its verdict.
   @inline(__always)
-  private mutating func readOuter(
-    _ packet: inout Packet, state: ForwardingStateReader, settings: EngineSettings, table: TableView, roots: inout RootsCache
-  ) {
-    guard let ethernet = EthernetView(packet.frame) else { return packet.verdict = .drop(.frameMalformed) }
+  private func readOuter(_ packet: inout Packet, state: ForwardingStateReader, settings: EngineSettings) -> Outer? {
+    guard let ethernet = EthernetView(packet.frame) else { return packet.drop(.frameMalformed) }
     let bytes = packet.frame.dropFirst(ethernet.payloadOffset)
-    let outer: Outer
     if ethernet.etherType == EtherType.ipv4.rawValue {
-      guard let ip = IPv4View(bytes) else { return packet.verdict = .drop(.outerMalformed) }
-      guard ip.protocolNumber == IPProtocol.udp.rawValue else { return packet.verdict = .drop(.notLISP) }
-      guard !ip.isFragment else { return packet.verdict = .drop(.outerFragment) }
-      guard isLegalSource(ip.source), !state.isOwn(ip.source) else { return packet.verdict = .drop(.outerSourceInvalid) }
-      outer = Outer(trafficClass: ip.trafficClass, timeToLive: ip.timeToLive, datagram: ip.payload)
-      if settings.verifiesUDPChecksum, !hasRightChecksum(outer.datagram, .v4(IPv4Address(rawValue: ip.source)), .v4(IPv4Address(rawValue: ip.destination))) {
-        return packet.verdict = .drop(.udpChecksumWrong)
+      guard let ip = IPv4View(bytes) else { return packet.drop(.outerMalformed) }
+      guard ip.protocolNumber == IPProtocol.udp.rawValue else { return packet.drop(.notLISP) }
+      guard !ip.isFragment else { return packet.drop(.outerFragment) }
+      let source = ip.source
+      guard isLegalSource(source), !state.isOwn(source) else { return packet.drop(.outerSourceInvalid) }
+      let datagram = ip.payload
+      if settings.verifiesUDPChecksum,
+        !hasRightChecksum(datagram, .v4(IPv4Address(rawValue: source)), .v4(IPv4Address(rawValue: ip.destination)))
+      {
+        return packet.drop(.udpChecksumWrong)
       }
+      return Outer(trafficClass: ip.trafficClass, timeToLive: ip.timeToLive, datagram: datagram)
     } else if ethernet.etherType == EtherType.ipv6.rawValue {
-      guard let ip = IPv6View(bytes) else { return packet.verdict = .drop(.outerMalformed) }
+      guard let ip = IPv6View(bytes) else { return packet.drop(.outerMalformed) }
       var offset = IPv6View.byteCount
       if ip.nextHeader != IPProtocol.udp.rawValue {
-        guard let upper = ip.upperLayer(), upper.protocolNumber == IPProtocol.udp.rawValue else { return packet.verdict = .drop(.notLISP) }
-        guard !upper.isFragment else { return packet.verdict = .drop(.outerFragment) }
+        guard let upper = ip.upperLayer(), upper.protocolNumber == IPProtocol.udp.rawValue else { return packet.drop(.notLISP) }
+        guard !upper.isFragment else { return packet.drop(.outerFragment) }
         offset = upper.offset
       }
       let source = ip.source
       guard !source.isMulticast, !source.isUnspecified, !source.isLoopback, !state.isOwn(source) else {
-        return packet.verdict = .drop(.outerSourceInvalid)
+        return packet.drop(.outerSourceInvalid)
       }
-      outer = Outer(trafficClass: ip.trafficClass, timeToLive: ip.hopLimit, datagram: bytes.prefix(ip.totalLength).dropFirst(offset))
-      if settings.verifiesUDPChecksum, !hasRightChecksum(outer.datagram, .v6(source), .v6(ip.destination)) {
-        return packet.verdict = .drop(.udpChecksumWrong)
+      let datagram = bytes.prefix(ip.totalLength).dropFirst(offset)
+      if settings.verifiesUDPChecksum, !hasRightChecksum(datagram, .v6(source), .v6(ip.destination)) {
+        return packet.drop(.udpChecksumWrong)
       }
-    } else {
-      return packet.verdict = .drop(.notIP)
+      return Outer(trafficClass: ip.trafficClass, timeToLive: ip.hopLimit, datagram: datagram)
     }
-    readLISP(&packet, outer, settings: settings, table: table, roots: &roots)
+    return packet.drop(.notIP)
   }
 
   /// Rule D13, for IPv4: not 0/8, 127/8, or 224/3 (multicast, reserved, broadcast).
@@ -87,26 +89,29 @@ extension Engine {
     address >> 24 != 0 && address >> 24 != 127 && address >> 29 != 7
   }
 
+  /// Stage 1, on: UDP and LISP headers.
   @inline(__always)
   private mutating func readLISP(
-    _ packet: inout Packet, _ outer: Outer, settings: EngineSettings, table: TableView, roots: inout RootsCache
+    _ packet: inout Packet, _ place: Int, _ outer: Outer, settings: EngineSettings, table: TableView, roots: inout RootsCache
   ) {
     guard let udp = UDPView(outer.datagram) else { return packet.verdict = .drop(.udpMalformed) }
     guard udp.destinationPort == LISPPort.data else { return packet.verdict = .drop(.notLISP) }
     let payload = outer.datagram.prefix(udp.length).dropFirst(UDPView.byteCount)
     guard let lisp = LISPView(payload) else { return packet.verdict = .drop(.lispTruncated) }
     guard lisp.keyID == 0 else { return packet.verdict = .drop(.encryptedWithoutKey) }
-    packet.instanceID = lisp.instanceID
-    guard lisp.instanceID != InstanceID.control.rawValue else { return passUp(&packet) }
-    let roots = roots.find(lisp.instanceID, table)
+    let instanceID = lisp.instanceID
+    packet.instanceID = instanceID
+    guard instanceID != InstanceID.control.rawValue else { return passUp(&packet) }
+    let roots = roots.find(instanceID, table)
     guard roots.isKnown else { return packet.verdict = .drop(.instanceUnknown) }
-    readInner(&packet, payload.dropFirst(LISPView.byteCount), outer, settings: settings, table: table, roots: roots)
+    readInner(&packet, place, payload.dropFirst(LISPView.byteCount), outer, settings: settings, table: table, roots: roots)
   }
 
-  /// The inner header, within what the outer lengths leave (rule D11: longer frames are trimmed, shorter ones dropped).
+  /// Stage 1, on: the inner header and the lookup of its destination, within what the outer lengths leave (rule D11: longer
+  /// frames are trimmed, shorter ones dropped).
   @inline(__always)
   private mutating func readInner(
-    _ packet: inout Packet, _ bytes: PacketBytes, _ outer: Outer, settings: EngineSettings, table: TableView, roots: InstanceRoots
+    _ packet: inout Packet, _ place: Int, _ bytes: PacketBytes, _ outer: Outer, settings: EngineSettings, table: TableView, roots: InstanceRoots
   ) {
     guard bytes.count >= IPv4View.minimumByteCount else { return packet.verdict = .drop(.innerTruncated) }
     let innerOffset = unsafe bytes.base - packet.start
@@ -114,13 +119,12 @@ extension Engine {
       guard let inner = IPv4View(bytes) else { return packet.verdict = .drop(.innerTruncated) }
       let destination = UInt64(inner.destination) << 32
       describe(&packet, 4, inner.totalLength, inner.timeToLive, inner.trafficClass, outer, settings)
-      packet.destinationPlace = UInt16(truncatingIfNeeded: lookups.add(roots.ipv4, high: destination, low: 0, in: table))
+      lookups.put(place, roots.ipv4, high: destination, low: 0, in: table)
     } else if bytes.u8(0) >> 4 == 6 {
       guard let inner = IPv6View(bytes) else { return packet.verdict = .drop(.innerTruncated) }
       let destination = inner.destination
       describe(&packet, 6, inner.totalLength, inner.hopLimit, inner.trafficClass, outer, settings)
-      packet.destinationPlace = UInt16(
-        truncatingIfNeeded: lookups.add(roots.ipv6, high: destination.high, low: destination.low, in: table))
+      lookups.put(place, roots.ipv6, high: destination.high, low: destination.low, in: table)
     } else {
       return packet.verdict = .drop(.innerVersionUnknown)
     }
@@ -160,8 +164,8 @@ extension Engine {
 
   /// Stage 3: is the destination ours (rule D5), and do we know its host's link-layer address.
   @inline(__always)
-  private func chooseHost(_ packet: inout Packet, _ chain: ForwardingChain) {
-    let mapping = lookups[Int(packet.destinationPlace)]
+  private func chooseHost(_ packet: inout Packet, _ place: Int, _ chain: ForwardingChain) {
+    let mapping = lookups[place]
     guard mapping != 0 else { return packet.verdict = .drop(.destinationNotLocal) }
     let record = chain.mappings[mapping]
     // SAFETY: the record is published, so its set is there.
@@ -183,7 +187,7 @@ extension Engine {
     let template = unsafe packet.template.map { unsafe TemplateBlock(base: $0) }
     let fields = template?.fields
     let isExpired = packet.timeToLive <= 1
-    let goesToKernel = isExpired || !(fields?.isResolved ?? false)
+    let goesToKernel = isExpired || !(fields?.verdict.isTransmit ?? false)
     let timeToLive = goesToKernel ? packet.timeToLive : packet.timeToLive &- 1
     if packet.innerFamily == 4 {
       let ip = IPv4View(proven: inner)
@@ -209,6 +213,18 @@ extension Engine {
     unsafe packet.start = inner.base - ethernet
     packet.byteCount = UInt32(truncatingIfNeeded: inner.count &+ ethernet)
     packet.frame.store(packet.innerFamily == 4 ? EtherType.ipv4.rawValue : EtherType.ipv6.rawValue, at: ethernet &- 2)
-    packet.verdict = .transmit(fields.port)
+    packet.verdict = fields.verdict
+  }
+}
+
+extension Packet {
+  /// Whether the packet takes part in decapsulation and has no verdict yet.
+  @inline(__always)
+  fileprivate var isDecapsulating: Bool { verdict.isPending && innerFamily != 0 }
+
+  @inline(__always)
+  fileprivate mutating func drop(_ reason: DropReason) -> Engine.Outer? {
+    verdict = .drop(reason)
+    return nil
   }
 }

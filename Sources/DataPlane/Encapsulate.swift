@@ -10,17 +10,22 @@ extension Engine {
   mutating func encapsulate(_ batch: inout Batch, port: Int, state: ForwardingStateReader, only: (borrowing Packet) -> Bool = { _ in true }) {
     let table = state.table
     let chain = state.chain
+    let count = batch.count
     let settings = state.settings
     var roots = RootsCache()
     var known = KnownSources()
-    for i in 0..<batch.count where only(batch[i]) {
-      readInner(&batch[i], port: port, state: state, table: table, roots: &roots, known: &known)
+    for i in 0..<count where only(batch[i]) {
+      readInner(&batch[i], i, port: port, state: state, table: table, roots: &roots, known: &known)
     }
     lookups.run(table)
-    for i in 0..<lookups.count { chain.mappings.prefetch(lookups[i]) }
+    for i in 0..<count { chain.mappings.prefetch(lookups[i]) }
     var source = SourceCheck()
-    for i in 0..<batch.count where batch[i].verdict.isPending { chooseLocator(&batch[i], chain, source: &source) }
-    for i in 0..<batch.count where batch[i].verdict.isPending { prepend(&batch[i], settings: settings) }
+    for i in 0..<count where batch[i].verdict.isPending { chooseLocator(&batch[i], i, chain, source: &source) }
+    var lisp = LISPWord()
+    let trafficClassMask: UInt8 = settings.copiesECN ? 0xFF : 0xFC
+    for i in 0..<count where batch[i].verdict.isPending {
+      prepend(&batch[i], &lisp, trafficClassMask, computesUDPChecksum: settings.computesUDPChecksum)
+    }
   }
 
   /// The roots of the instance that was looked up last: a port has one instance, mostly.
@@ -54,9 +59,27 @@ extension Engine {
       var lowMask: UInt64 = 0
 
       @inline(__always)
+      func contains(_ root: NodeIndex, _ high: UInt64) -> Bool { root == self.root && (high ^ self.high) & highMask == 0 }
+
+      @inline(__always)
       func contains(_ root: NodeIndex, _ high: UInt64, _ low: UInt64) -> Bool {
         root == self.root && (high ^ self.high) & highMask | (low ^ self.low) & lowMask == 0
       }
+    }
+  }
+
+  /// The LISP header of the instance that was met last: flags and instance ID (rule E8).
+  struct LISPWord {
+    private var instanceID: UInt32 = 0
+    private var word: UInt64 = 0
+
+    @inline(__always)
+    mutating func of(_ instanceID: UInt32) -> UInt64 {
+      if instanceID != self.instanceID {
+        self.instanceID = instanceID
+        word = instanceID == 0 ? 0 : 1 << 59 | UInt64(instanceID) << 8
+      }
+      return word
     }
   }
 
@@ -67,29 +90,30 @@ extension Engine {
   /// VLAN (rule E16).
   @inline(__always)
   private mutating func readInner(
-    _ packet: inout Packet, port: Int, state: ForwardingStateReader, table: TableView, roots: inout RootsCache, known: inout KnownSources
+    _ packet: inout Packet, _ place: Int, port: Int, state: ForwardingStateReader, table: TableView, roots: inout RootsCache,
+    known: inout KnownSources
   ) {
     guard let ethernet = EthernetView(packet.frame) else { return packet.verdict = .drop(.frameMalformed) }
     let instance = state.instance(port: port, vlan: ethernet.vlan)
     guard instance != ForwardingState.noInstance else { return packet.verdict = .drop(.vlanUnknown) }
     let roots = roots.find(instance, table)
     let bytes = packet.frame.dropFirst(ethernet.payloadOffset)
-    let to: (high: UInt64, low: UInt64)
-    let from: (high: UInt64, low: UInt64)
     if ethernet.etherType == EtherType.ipv4.rawValue {
       guard let inner = IPv4View(bytes) else { return packet.verdict = .drop(.innerMalformed) }
-      (to, from) = ((UInt64(inner.destination) << 32, 0), (UInt64(inner.source) << 32, 0))
-      packet.describe(4, inner.totalLength, inner.timeToLive, inner.trafficClass, FlowHash.of(inner))
-      packet.destinationPlace = UInt16(truncatingIfNeeded: lookups.add(roots.ipv4, high: to.high, low: 0, in: table))
-      packet.sourcePlace = known.ipv4.contains(roots.ipv4, from.high, 0)
-        ? Packet.knownSource : lookUpSource(roots.ipv4, from, table, state, &known.ipv4)
+      let addresses = inner.addresses  // the source left-aligned, as the mask of the known range has no bit beyond it
+      let hash = FlowHash.of(inner)
+      packet.describe(4, inner.totalLength, inner.timeToLive, inner.trafficClass, hash)
+      lookups.put(place, roots.ipv4, high: addresses << 32, low: 0, in: table)
+      packet.sourcePlace = known.ipv4.contains(roots.ipv4, addresses)
+        ? Packet.knownSource : lookUpSource(roots.ipv4, (addresses & ~0 << 32, 0), table, state, &known.ipv4)
     } else if ethernet.etherType == EtherType.ipv6.rawValue {
       guard let inner = IPv6View(bytes), inner.totalLength <= 0xFFFF else { return packet.verdict = .drop(.innerMalformed) }
-      (to, from) = ((inner.destination.high, inner.destination.low), (inner.source.high, inner.source.low))
-      packet.describe(6, inner.totalLength, inner.hopLimit, inner.trafficClass, FlowHash.of(inner))
-      packet.destinationPlace = UInt16(truncatingIfNeeded: lookups.add(roots.ipv6, high: to.high, low: to.low, in: table))
+      let (to, from) = (inner.destination, inner.source)
+      let hash = FlowHash.of(inner)
+      packet.describe(6, inner.totalLength, inner.hopLimit, inner.trafficClass, hash)
+      lookups.put(place, roots.ipv6, high: to.high, low: to.low, in: table)
       packet.sourcePlace = known.ipv6.contains(roots.ipv6, from.high, from.low)
-        ? Packet.knownSource : lookUpSource(roots.ipv6, from, table, state, &known.ipv6)
+        ? Packet.knownSource : lookUpSource(roots.ipv6, (from.high, from.low), table, state, &known.ipv6)
     } else {
       packet.verdict = .drop(.notIP)
     }
@@ -118,7 +142,7 @@ extension Engine {
 
   /// Stage 3: is the source ours, what does the destination's mapping say, which locator takes the flow.
   @inline(__always)
-  private func chooseLocator(_ packet: inout Packet, _ chain: ForwardingChain, source: inout SourceCheck) {
+  private func chooseLocator(_ packet: inout Packet, _ place: Int, _ chain: ForwardingChain, source: inout SourceCheck) {
     if packet.sourcePlace != Packet.knownSource {
       let from = lookups[Int(packet.sourcePlace)]
       if from != source.localMapping || from == 0 {
@@ -126,7 +150,7 @@ extension Engine {
         source.localMapping = from
       }
     }
-    let mapping = lookups[Int(packet.destinationPlace)]
+    let mapping = lookups[place]
     guard mapping != 0 else { return packet.verdict = .punt(.miss) }
     let record = chain.mappings[mapping]
     // SAFETY: the record is published, so its set is there.
@@ -139,7 +163,6 @@ extension Engine {
     guard let template = unsafe chain.templates[choice & 0xFF_FFFF] else { return packet.verdict = .drop(.noUsableLocator) }
     unsafe TemplateBlock(base: template).prefetch()
     unsafe packet.template = unsafe template
-    packet.ordinal = UInt8(truncatingIfNeeded: choice >> 24)
     packet.counter = record.counters &+ choice >> 24
   }
 
@@ -166,7 +189,9 @@ extension Engine {
 
   /// Stage 4: decrement the inner packet, put the header before it, fill in what differs from packet to packet.
   @inline(__always)
-  private mutating func prepend(_ packet: inout Packet, settings: EngineSettings) {
+  private mutating func prepend(
+    _ packet: inout Packet, _ lisp: inout LISPWord, _ trafficClassMask: UInt8, computesUDPChecksum: Bool
+  ) {
     // SAFETY: chooseLocator set it.
     guard let block = unsafe packet.template else { return packet.verdict = .drop(.noUsableLocator) }
     let template = unsafe TemplateBlock(base: block)
@@ -180,23 +205,24 @@ extension Engine {
     } else {
       inner.store(timeToLive, at: 7)
     }
-    let trafficClass = settings.copiesECN ? packet.trafficClass : packet.trafficClass & 0xFC
-    let lisp = packet.instanceID == 0 ? 0 : 1 << 59 | UInt64(packet.instanceID) << 8
+    let trafficClass = packet.trafficClass & trafficClassMask
+    let lisp = lisp.of(packet.instanceID)
+    let sourcePort = outerSourcePort(packet.flowHash)
     let tunnel = Int(fields.tunnelByteCount)
     let outer = unsafe PacketBytes(base: inner.base - tunnel, count: innerByteCount &+ tunnel)
     if fields.tunnelFamily == 4 {
       unsafe template.copyIPv4Tunnel(before: inner.base)
       fillIPv4(outer, trafficClass, timeToLive, fields.checksumSeed)
-      outer.store(outerSourcePort(packet.flowHash), at: 20)
+      outer.store(sourcePort, at: 20)
       outer.store(UInt16(truncatingIfNeeded: innerByteCount &+ 16), at: 24)
       outer.store(lisp, at: 28)
     } else {
       unsafe template.copyIPv6Tunnel(before: inner.base)
       fillIPv6(outer, trafficClass, timeToLive, packet.flowHash)
-      outer.store(outerSourcePort(packet.flowHash), at: 40)
+      outer.store(sourcePort, at: 40)
       outer.store(UInt16(truncatingIfNeeded: innerByteCount &+ 16), at: 44)
       outer.store(lisp, at: 48)
-      if settings.computesUDPChecksum { computeUDPChecksum(outer) }
+      if computesUDPChecksum { computeUDPChecksum(outer) }
     }
     counters.count(packet.counter, bytes: innerByteCount)
     tally.encapsulated &+= 1
@@ -232,12 +258,12 @@ extension Engine {
   /// Out by the template's port; or, as long as the next hop is not resolved, without Ethernet header to the slow path.
   @inline(__always)
   private func finish(_ packet: inout Packet, outer: PacketBytes, fields: TemplateFields) {
-    let ethernet = fields.isResolved ? Int(fields.ethernetByteCount) : 0
-    unsafe packet.start = outer.base - ethernet
-    packet.byteCount = UInt32(truncatingIfNeeded: outer.count &+ ethernet)
+    let prefix = Int(fields.prefixByteCount)
+    unsafe packet.start = outer.base - prefix
+    packet.byteCount = UInt32(truncatingIfNeeded: outer.count &+ prefix)
     packet.innerOffset = 0
     packet.innerByteCount = UInt16(truncatingIfNeeded: outer.count)
-    packet.verdict = fields.isResolved ? .transmit(fields.port) : .punt(.outerNeighbour)
+    packet.verdict = fields.verdict
   }
 }
 

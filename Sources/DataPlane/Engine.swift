@@ -34,7 +34,7 @@ public struct Engine: ~Copyable {
 
   mutating func process(_ batch: inout Batch, port: Int, state: ForwardingStateReader) {
     let role = state.role(port)
-    lookups.clear()
+    lookups.clear(reserving: Batch.capacity)
     if role == .site {
       encapsulate(&batch, port: port, state: state)
     } else if role == .core {
@@ -53,7 +53,7 @@ public struct Engine: ~Copyable {
     }
     // One pass per direction; a packet takes part in the pass that is its own.
     decapsulate(&batch, port: port, state: state) { Engine.isForUs($0, state: state) }
-    lookups.clear()
+    lookups.clear(reserving: Batch.capacity)
     encapsulate(&batch, port: port, state: state) { $0.verdict.isPending }
   }
 }

@@ -50,18 +50,18 @@ static inline void describe(struct packet *packet, uint8_t family, uint16_t leng
   packet->traffic_class = ((settings.copies_dscp ? outer->traffic_class : traffic_class) & 0xFC) | ecn;
 }
 
-static inline void read_inner(struct cengine *engine, struct packet *packet, uint8_t *p, size_t length, const struct outer *outer,
+static inline void read_inner(struct cengine *engine, size_t place, struct packet *packet, uint8_t *p, size_t length, const struct outer *outer,
                               const struct forwarding_state *state, struct instance_roots roots) {
   if (length < 20) { packet->verdict = INNER_TRUNCATED; return; }
   size_t offset = p - packet->start;
   if (p[0] >> 4 == 4) {
     if (!is_ipv4(p, length)) { packet->verdict = INNER_TRUNCATED; return; }
     describe(packet, 4, u16(p + 2), p[8], p[1], outer, state->settings);
-    packet->destination_place = add_lookup(&engine->lookups, state->table, roots.ipv4, p + 16, 4);
+    put_lookup(&engine->lookups, place, state->table, roots.ipv4, p + 16, 4);
   } else if (p[0] >> 4 == 6) {
     if (!is_ipv6(p, length)) { packet->verdict = INNER_TRUNCATED; return; }
     describe(packet, 6, u16(p + 4) + 40, p[7], u16(p) >> 4, outer, state->settings);
-    packet->destination_place = add_lookup(&engine->lookups, state->table, roots.ipv6, p + 24, 16);
+    put_lookup(&engine->lookups, place, state->table, roots.ipv6, p + 24, 16);
   } else {
     packet->verdict = INNER_VERSION_UNKNOWN;
     return;
@@ -69,7 +69,7 @@ static inline void read_inner(struct cengine *engine, struct packet *packet, uin
   packet->inner_offset = offset;
 }
 
-static inline void read_lisp(struct cengine *engine, struct packet *packet, const struct outer *outer,
+static inline void read_lisp(struct cengine *engine, size_t place, struct packet *packet, const struct outer *outer,
                              const struct forwarding_state *state, struct roots_cache *cache) {
   uint8_t *udp = outer->datagram;
   if (outer->length < 8 || u16(udp + 4) < 8 || u16(udp + 4) > outer->length) { packet->verdict = UDP_MALFORMED; return; }
@@ -82,12 +82,12 @@ static inline void read_lisp(struct cengine *engine, struct packet *packet, cons
   if (packet->instance == 0xFFFFFF) { pass_up(packet); return; }
   struct instance_roots roots = find_roots(cache, packet->instance, state->table);
   if ((roots.ipv4 | roots.ipv6) == 0) { packet->verdict = INSTANCE_UNKNOWN; return; }
-  read_inner(engine, packet, udp + 16, length - 8, outer, state, roots);
+  read_inner(engine, place, packet, udp + 16, length - 8, outer, state, roots);
 }
 
 /// Stage 1.
-static inline void read_outer(struct cengine *engine, struct packet *packet, const struct forwarding_state *state,
-                              struct roots_cache *cache) {
+static inline void read_outer(struct cengine *engine, size_t place, const struct forwarding_state *state, struct roots_cache *cache) {
+  struct packet *packet = &engine->packets[place];
   uint16_t type, vlan;
   size_t offset;
   struct outer outer;
@@ -132,12 +132,13 @@ static inline void read_outer(struct cengine *engine, struct packet *packet, con
     packet->verdict = NOT_IP;
     return;
   }
-  read_lisp(engine, packet, &outer, state, cache);
+  read_lisp(engine, place, packet, &outer, state, cache);
 }
 
 /// Stage 3.
-static inline void choose_host(struct cengine *engine, struct packet *packet, const struct chain *chain) {
-  uint32_t mapping = engine->lookups.items[packet->destination_place].value;
+static inline void choose_host(struct cengine *engine, size_t place, const struct chain *chain) {
+  struct packet *packet = &engine->packets[place];
+  uint32_t mapping = engine->lookups.items[place].value;
   if (mapping == 0) { packet->verdict = DESTINATION_NOT_LOCAL; return; }
   struct mapping_record record = chain->mappings[mapping];
   const struct set_block *set = block(chain->sets, record.set);
@@ -153,7 +154,7 @@ static inline void deliver(struct cengine *engine, struct packet *packet) {
   uint8_t *inner = packet->start + packet->inner_offset;
   size_t length = packet->inner_length;
   bool is_expired = packet->time_to_live <= 1;
-  bool to_kernel = is_expired || !template || !template->is_resolved;
+  bool to_kernel = is_expired || !template || template->prefix_length == 0;
   uint8_t time_to_live = packet->time_to_live - !to_kernel;
   if (packet->inner_family == 4) {
     uint16_t old = u16(inner + 8);
@@ -173,27 +174,29 @@ static inline void deliver(struct cengine *engine, struct packet *packet) {
   if (to_kernel) {
     packet->start = inner;
     packet->length = length;
+    packet->inner_offset = 0;
     packet->verdict = is_expired ? TIME_EXCEEDED : INNER_NEIGHBOUR;
     return;
   }
   if (length > template->maximum_packet) { packet->verdict = DELIVERY_TOO_BIG; return; }
   size_t ethernet = template->ethernet_length;
-  uint8_t port = template->port;
+  uint16_t verdict = template->verdict;
   memcpy(inner - 32, (const uint8_t *)template + 32, 32);
   packet->start = inner - ethernet;
   packet->length = length + ethernet;
   put16(packet->start + ethernet - 2, packet->inner_family == 4 ? 0x0800 : 0x86DD);
-  packet->verdict = TRANSMIT | port;
+  packet->verdict = verdict;
 }
 
 void decapsulate(struct cengine *engine, const struct forwarding_state *state) {
   struct roots_cache cache = {.instance = NO_INSTANCE};
   struct chain chain = {state->mappings, state->sets, state->templates};
-  for (size_t i = 0; i < engine->count; i++) read_outer(engine, &engine->packets[i], state, &cache);
+  size_t count = engine->count;
+  for (size_t i = 0; i < count; i++) read_outer(engine, i, state, &cache);
   run_lookups(&engine->lookups, state->table);
-  for (size_t i = 0; i < engine->lookups.count; i++) __builtin_prefetch(chain.mappings + engine->lookups.items[i].value, 0, 3);
-  for (size_t i = 0; i < engine->count; i++)
-    if (engine->packets[i].verdict == PENDING) choose_host(engine, &engine->packets[i], &chain);
-  for (size_t i = 0; i < engine->count; i++)
+  for (size_t i = 0; i < count; i++) __builtin_prefetch(chain.mappings + engine->lookups.items[i].value, 0, 3);
+  for (size_t i = 0; i < count; i++)
+    if (engine->packets[i].verdict == PENDING) choose_host(engine, i, &chain);
+  for (size_t i = 0; i < count; i++)
     if (engine->packets[i].verdict == PENDING) deliver(engine, &engine->packets[i]);
 }

@@ -6,16 +6,14 @@
 
 #define COLD static __attribute__((noinline))
 
-static const uint64_t k1 = 0x9E3779B97F4A7C15, k2 = 0xD6E8FEB86659FD93;
+static const uint64_t k1 = 0x9E3779B97F4A7C15, k2 = 0xD6E8FEB86659FD93, k3 = 0xA0761D6478BD642F, k4 = 0xE7037ED1A0B428DB;
 
-static inline uint64_t fold(uint64_t high, uint64_t low) {
-  uint64_t x = (high ^ k1) * k2;
-  return (x ^ x >> 32 ^ low) * k1;
+static inline uint64_t fold(uint64_t a, uint64_t b) {
+  unsigned __int128 product = (unsigned __int128)a * b;
+  return (uint64_t)(product >> 64) ^ (uint64_t)product;
 }
-static inline uint32_t mix(uint64_t addresses, uint64_t ports, uint64_t number) {
-  uint64_t h = addresses * k1;
-  h = (h ^ h >> 32 ^ ports << 8 ^ number) * k2;
-  return h >> 32;
+static inline uint32_t mix(uint64_t addresses, uint32_t ports, uint8_t number) {
+  return fold(addresses ^ k1, ((uint64_t)ports << 8 | number) ^ k2);
 }
 static inline bool has_ports(uint8_t number) { return number == 6 || number == 17 || number == 132; }
 
@@ -34,7 +32,7 @@ COLD uint32_t hash_behind_extensions(const uint8_t *p, uint64_t addresses) {
 }
 
 static inline uint32_t hash_ipv6(const uint8_t *p) {
-  uint64_t addresses = fold(u64(p + 8), u64(p + 16)) ^ fold(u64(p + 24), u64(p + 32)) * k2;
+  uint64_t addresses = fold(u64(p + 8) ^ k1, u64(p + 16) ^ k2) ^ fold(u64(p + 24) ^ k3, u64(p + 32) ^ k4);
   if (!has_ports(p[6])) return hash_behind_extensions(p, addresses);
   return mix(addresses, u16(p + 4) >= 4 ? u32(p + 40) : 0, p[6]);
 }
@@ -58,6 +56,10 @@ static inline bool is_known(const struct known_range *known, uint32_t root, uint
   return root == known->root && (((high ^ known->high) & known->high_mask) | ((low ^ known->low) & known->low_mask)) == 0;
 }
 
+static inline bool is_known_ipv4(const struct known_range *known, uint32_t root, uint32_t address) {
+  return root == known->root && ((address ^ (uint32_t)known->high) & (uint32_t)known->high_mask) == 0;
+}
+
 static inline uint64_t mask(unsigned bits) { return bits == 0 ? 0 : __builtin_bswap64(~0ull << (64 - bits)); }
 
 COLD uint16_t look_up_source(struct lookups *lookups, uint32_t root, const uint8_t *source, size_t bytes, struct table_view table,
@@ -74,7 +76,9 @@ COLD uint16_t look_up_source(struct lookups *lookups, uint32_t root, const uint8
       return KNOWN_SOURCE;
     }
   }
-  return add_lookup(lookups, table, root, source, bytes);
+  uint16_t place = lookups->count++;
+  put_lookup(lookups, place, table, root, source, bytes);
+  return place;
 }
 
 static inline void describe(struct packet *packet, uint8_t family, uint16_t length, uint8_t time_to_live, uint8_t traffic_class,
@@ -87,9 +91,10 @@ static inline void describe(struct packet *packet, uint8_t family, uint16_t leng
 }
 
 /// Stage 1.
-static inline void read_inner(struct cengine *engine, struct packet *packet, unsigned port, const struct forwarding_state *state,
+static inline void read_inner(struct cengine *engine, size_t place, unsigned port, const struct forwarding_state *state,
                               struct table_view table, const struct chain *chain, struct roots_cache *cache,
                               struct known_range known[2]) {
+  struct packet *packet = &engine->packets[place];
   uint16_t type, vlan;
   size_t offset;
   if (!read_ethernet(packet, &type, &offset, &vlan)) { packet->verdict = FRAME_MALFORMED; return; }
@@ -104,15 +109,15 @@ static inline void read_inner(struct cengine *engine, struct packet *packet, uns
     uint32_t source;
     memcpy(&source, p + 12, 4);
     describe(packet, 4, u16(p + 2), p[8], p[1], hash_ipv4(p));
-    packet->destination_place = add_lookup(&engine->lookups, table, roots.ipv4, p + 16, 4);
-    packet->source_place = is_known(&known[0], roots.ipv4, source, 0)
+    put_lookup(&engine->lookups, place, table, roots.ipv4, p + 16, 4);
+    packet->source_place = is_known_ipv4(&known[0], roots.ipv4, source)
                                ? KNOWN_SOURCE : look_up_source(&engine->lookups, roots.ipv4, p + 12, 4, table, chain, &known[0]);
   } else if (type == 0x86DD) {
     if (!is_ipv6(p, length) || u16(p + 4) + 40u > 0xFFFF) { packet->verdict = INNER_MALFORMED; return; }
     uint64_t source[2];
     memcpy(source, p + 8, 16);
     describe(packet, 6, u16(p + 4) + 40, p[7], u16(p) >> 4, hash_ipv6(p));
-    packet->destination_place = add_lookup(&engine->lookups, table, roots.ipv6, p + 24, 16);
+    put_lookup(&engine->lookups, place, table, roots.ipv6, p + 24, 16);
     packet->source_place = is_known(&known[1], roots.ipv6, source[0], source[1])
                                ? KNOWN_SOURCE : look_up_source(&engine->lookups, roots.ipv6, p + 8, 16, table, chain, &known[1]);
   } else {
@@ -134,7 +139,8 @@ COLD uint16_t other_action(uint8_t action) {
 }
 
 /// Stage 3.
-static inline void choose_locator(struct cengine *engine, struct packet *packet, const struct chain *chain, uint32_t *local) {
+static inline void choose_locator(struct cengine *engine, size_t place, const struct chain *chain, uint32_t *local) {
+  struct packet *packet = &engine->packets[place];
   if (packet->source_place != KNOWN_SOURCE) {
     uint32_t from = engine->lookups.items[packet->source_place].value;
     if (from != *local || from == 0) {
@@ -142,7 +148,7 @@ static inline void choose_locator(struct cengine *engine, struct packet *packet,
       *local = from;
     }
   }
-  uint32_t mapping = engine->lookups.items[packet->destination_place].value;
+  uint32_t mapping = engine->lookups.items[place].value;
   if (mapping == 0) { packet->verdict = MISS; return; }
   struct mapping_record record = chain->mappings[mapping];
   const struct set_block *set = block(chain->sets, record.set);
@@ -155,7 +161,6 @@ static inline void choose_locator(struct cengine *engine, struct packet *packet,
   __builtin_prefetch(template, 0, 3);
   __builtin_prefetch((const char *)template + 64, 0, 3);
   packet->template = template;
-  packet->ordinal = choice >> 24;
   packet->counter = record.counters + (choice >> 24);
 }
 
@@ -170,14 +175,29 @@ COLD void compute_udp_checksum(uint8_t *outer, size_t length) {
   put16(outer + 46, result == 0 ? 0xFFFF : result);
 }
 
+/// The LISP header of the instance that was met last.
+struct lisp_word {
+  uint32_t instance;
+  uint64_t word;
+};
+
+static inline uint64_t lisp_of(struct lisp_word *lisp, uint32_t instance) {
+  if (instance != lisp->instance) {
+    lisp->instance = instance;
+    lisp->word = instance == 0 ? 0 : 1ull << 59 | (uint64_t)instance << 8;
+  }
+  return lisp->word;
+}
+
 /// Stage 4.
-static inline void prepend(struct cengine *engine, struct packet *packet, struct settings settings) {
+static inline void prepend(struct cengine *engine, struct packet *packet, struct lisp_word *lisp_word, uint8_t traffic_class_mask,
+                           bool computes_udp_checksum) {
   const struct template_block *template = packet->template;
   if (packet->inner_length > template->maximum_packet) { packet->verdict = OUTER_TOO_BIG; return; }
-  size_t inner_length = packet->inner_length, ethernet = template->is_resolved ? template->ethernet_length : 0;
+  size_t inner_length = packet->inner_length, prefix = template->prefix_length;
   size_t outer_length = inner_length + template->tunnel_length;
   uint32_t seed = template->checksum_seed;
-  uint16_t verdict = template->is_resolved ? TRANSMIT | template->port : OUTER_NEIGHBOUR;
+  uint16_t verdict = template->verdict;
   uint8_t time_to_live = packet->time_to_live - 1;
   uint8_t *inner = packet->start + packet->inner_offset;
   if (packet->inner_family == 4) {
@@ -187,8 +207,8 @@ static inline void prepend(struct cengine *engine, struct packet *packet, struct
     inner[7] = time_to_live;
   }
   uint8_t *outer = inner - template->tunnel_length;
-  uint8_t traffic_class = settings.copies_ecn ? packet->traffic_class : packet->traffic_class & 0xFC;
-  uint64_t lisp = packet->instance == 0 ? 0 : 1ull << 59 | (uint64_t)packet->instance << 8;
+  uint8_t traffic_class = packet->traffic_class & traffic_class_mask;
+  uint64_t lisp = lisp_of(lisp_word, packet->instance);
   uint16_t source_port = 0xC000 | (packet->flow_hash & 0x3FFF);
   if (template->tunnel_family == 4) {
     memcpy(inner - 72, template, 64);
@@ -207,13 +227,14 @@ static inline void prepend(struct cengine *engine, struct packet *packet, struct
     put16(outer + 40, source_port);
     put16(outer + 44, inner_length + 16);
     put64(outer + 48, lisp);
-    if (settings.computes_udp_checksum) compute_udp_checksum(outer, outer_length);
+    if (computes_udp_checksum) compute_udp_checksum(outer, outer_length);
   }
   count(engine, packet->counter, inner_length);
   engine->encapsulated += 1;
-  packet->start = outer - ethernet;
-  packet->length = outer_length + ethernet;
+  packet->start = outer - prefix;
+  packet->length = outer_length + prefix;
   packet->inner_offset = 0;
+  packet->inner_length = outer_length;
   packet->verdict = verdict;
 }
 
@@ -224,11 +245,15 @@ void encapsulate(struct cengine *engine, unsigned port, const struct forwarding_
   struct chain chain = {state->mappings, state->sets, state->templates};
   struct settings settings = state->settings;
   struct known_range known[2] = {{.root = ~0u}, {.root = ~0u}};
-  for (size_t i = 0; i < engine->count; i++) read_inner(engine, &engine->packets[i], port, state, table, &chain, &cache, known);
+  struct lisp_word lisp = {0, 0};
+  uint8_t traffic_class_mask = settings.copies_ecn ? 0xFF : 0xFC;
+  size_t count = engine->count;
+  for (size_t i = 0; i < count; i++) read_inner(engine, i, port, state, table, &chain, &cache, known);
   run_lookups(&engine->lookups, table);
-  for (size_t i = 0; i < engine->lookups.count; i++) __builtin_prefetch(chain.mappings + engine->lookups.items[i].value, 0, 3);
-  for (size_t i = 0; i < engine->count; i++)
-    if (engine->packets[i].verdict == PENDING) choose_locator(engine, &engine->packets[i], &chain, &local);
-  for (size_t i = 0; i < engine->count; i++)
-    if (engine->packets[i].verdict == PENDING) prepend(engine, &engine->packets[i], settings);
+  for (size_t i = 0; i < count; i++) __builtin_prefetch(chain.mappings + engine->lookups.items[i].value, 0, 3);
+  for (size_t i = 0; i < count; i++)
+    if (engine->packets[i].verdict == PENDING) choose_locator(engine, i, &chain, &local);
+  for (size_t i = 0; i < count; i++)
+    if (engine->packets[i].verdict == PENDING)
+      prepend(engine, &engine->packets[i], &lisp, traffic_class_mask, settings.computes_udp_checksum);
 }

@@ -35,7 +35,7 @@ static inline void append(struct cengine *engine, uint8_t *start, uint32_t lengt
 void cengine_forward(struct cengine *engine, uint8_t *area, const struct cengine_descriptor *in, struct cengine_descriptor *out,
                      size_t count, unsigned port, const void *root) {
   engine->count = 0;
-  engine->lookups.count = 0;
+  engine->lookups.count = 64;
   engine->lookups.walking_count = 0;
   for (size_t i = 0; i < count; i++) append(engine, area + in[i].address, in[i].length);
   const struct forwarding_state *state = current(root);
@@ -64,7 +64,7 @@ __attribute__((noinline)) bool upper_layer(const uint8_t *p, struct upper_layer 
       case 44:
         if (found->offset + 8 > end) return false;
         found->protocol = header[0];
-        found->is_fragment = u16(header + 2) & 0xFFF9;
+        found->is_fragment |= (u16(header + 2) & 0xFFF9) != 0;
         found->is_later_fragment = u16(header + 2) & 0xFFF8;
         found->offset += 8;
         if (found->is_later_fragment) return true;

@@ -32,19 +32,17 @@ static inline struct instance_roots find_instance(struct table_view table, uint3
 }
 
 /// The address is in network byte order, `bytes` long. Reads the root node at once.
-static inline uint16_t add_lookup(struct lookups *lookups, struct table_view table, uint32_t root, const uint8_t *address, size_t bytes) {
-  size_t place = lookups->count++;
+static inline void put_lookup(struct lookups *lookups, size_t place, struct table_view table, uint32_t root, const uint8_t *address,
+                              size_t bytes) {
   struct lookup *item = &lookups->items[place];
   struct slot slot = *find_slot(table, root, address[0]);
   size_t position = (size_t)slot.child << 8 | address[1];
   __builtin_prefetch(table.slots + position, 0, 3);
-  memset(item->key, 0, 16);
   memcpy(item->key, address, bytes);
   item->position = position;
   item->value = slot.value;
   lookups->walking[lookups->walking_count] = place;
   lookups->walking_count += slot.child != 0;
-  return place;
 }
 
 /// The value, and how many of the first bits the answer depends on.

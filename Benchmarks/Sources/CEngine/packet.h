@@ -18,10 +18,8 @@ struct packet {
   uint8_t inner_family;
   uint8_t time_to_live;
   uint8_t traffic_class;
-  uint8_t ordinal;
   uint32_t flow_hash;
   uint32_t instance;
-  uint16_t destination_place;
   uint16_t source_place;
   uint32_t counter;
   struct template_block *template;
@@ -60,7 +58,7 @@ static inline bool read_ethernet(const struct packet *packet, uint16_t *type, si
 
 /// Whether version, header length and total length agree with the bytes there are.
 static inline bool is_ipv4(const uint8_t *p, size_t length) {
-  return length >= 20 && p[0] >> 4 == 4 && (p[0] & 15) >= 5 && u16(p + 2) <= length && (size_t)(p[0] & 15) << 2 <= u16(p + 2);
+  return length >= 20 && (uint8_t)(p[0] - 0x45) <= 10 && u16(p + 2) <= length && (size_t)(p[0] & 15) << 2 <= u16(p + 2);
 }
 static inline bool is_ipv6(const uint8_t *p, size_t length) {
   return length >= 40 && p[0] >> 4 == 6 && (size_t)u16(p + 4) + 40 <= length;

@@ -50,8 +50,8 @@ struct template_block {
   uint8_t ethernet_length;
   uint8_t tunnel_length;
   uint8_t tunnel_family;
-  uint8_t port;
-  bool is_resolved;
+  uint8_t prefix_length;
+  uint16_t verdict;
   uint32_t checksum_seed;
   uint8_t rest[116];
 };

@@ -28,9 +28,10 @@ struct TemplateFields {
   var tunnelByteCount: UInt8
   /// 4, 6, or 0 for delivery.
   var tunnelFamily: UInt8
-  var port: UInt8
-  /// Whether the next hop's link-layer address is in.
-  var isResolved: Bool
+  /// What of the Ethernet header goes out: all, or nothing as long as the next hop's link-layer address is not in.
+  var prefixByteCount: UInt8
+  /// Transmission on the port, or the slow path's as long as it is not.
+  var verdict: Verdict
   /// The sum of the IPv4 header's words with traffic class, length and TTL 0.
   var checksumSeed: UInt32
 }
@@ -51,6 +52,7 @@ struct TemplateFields {
     unsafe self.base = unsafe base
     var seed = InternetChecksum()
     let family = template.tunnel?.source.family
+    let isResolved = template.destinationMAC != nil
     let ethernetByteCount = template.ethernet.count
     let tunnelByteCount = family.map { ($0 == .ipv4 ? 20 : 40) + 8 + LISPView.byteCount } ?? 0
     if family == .ipv4 {
@@ -60,8 +62,10 @@ struct TemplateFields {
     }
     let fields = TemplateFields(
       maximumPacket: UInt16(clamping: min(template.mtu, 0xFFFF) - tunnelByteCount), ethernetByteCount: UInt8(ethernetByteCount),
-      tunnelByteCount: UInt8(tunnelByteCount), tunnelFamily: family?.rawValue ?? 0, port: template.port,
-      isResolved: template.destinationMAC != nil, checksumSeed: UInt32(seed.folded))
+      tunnelByteCount: UInt8(tunnelByteCount), tunnelFamily: family?.rawValue ?? 0,
+      prefixByteCount: isResolved ? UInt8(ethernetByteCount) : 0,
+      verdict: isResolved ? .transmit(template.port) : .punt(family == nil ? .innerNeighbour : .outerNeighbour),
+      checksumSeed: UInt32(seed.folded))
     unsafe base.initializeMemory(as: TemplateFields.self, repeating: fields, count: 1)
     let bytes = unsafe PacketBytes(base: base, count: Self.byteCount)
     bytes.store(octets, at: (family == .ipv6 ? 128 : 64) - octets.count)

@@ -50,28 +50,35 @@ import CLinux
     unsafe walking.deallocate()
   }
 
-  /// Forgets all lookups.
+  /// Forgets all lookups. Places below `reserved` are the caller's to fill with `put`; `add` goes on behind them.
   @inlinable @inline(__always)
-  public mutating func clear() {
-    added = 0
+  public mutating func clear(reserving reserved: Int = 0) {
+    assert(reserved <= capacity)
+    added = reserved
     walkingCount = 0
   }
 
   /// Adds a lookup of the left-aligned address under `root`; returns its place. Room is the caller's to keep (I: ≤ capacity).
-  /// Reads the root node at once: roots are few and stay in the cache.
   @inlinable @inline(__always) @discardableResult
   public mutating func add(_ root: NodeIndex, high: UInt64, low: UInt64, in view: TableView) -> Int {
     assert(added < capacity)
     let place = added
+    put(place, root, high: high, low: low, in: view)
+    added = place &+ 1
+    return place
+  }
+
+  /// Puts a lookup of the left-aligned address under `root` at `place`, once between `clear` and `run`. Reads the root node at
+  /// once: roots are few and stay in the cache.
+  @inlinable @inline(__always)
+  public mutating func put(_ place: Int, _ root: NodeIndex, high: UInt64, low: UInt64, in view: TableView) {
     let slot = view.nodes.slot(root, UInt8(truncatingIfNeeded: high >> 56))
     let position = Int(slot.child) << 8 | Int(UInt8(truncatingIfNeeded: high >> 48))
     view.nodes.prefetch(position)
-    // SAFETY: place < capacity, and walkingCount ≤ place.
+    // SAFETY: place < capacity; walkingCount ≤ the number of places in use.
     unsafe items[place] = Item(high: high.bigEndian, low: low.bigEndian, position: position, value: slot.value)
     unsafe walking[walkingCount] = UInt16(truncatingIfNeeded: place)
     walkingCount &+= slot.child == 0 ? 0 : 1
-    added = place &+ 1
-    return place
   }
 
   /// The value found for the lookup at `place`; 0 for a miss.
@@ -85,17 +92,18 @@ import CLinux
   @inlinable
   public mutating func run(_ view: TableView) {
     let nodes = view.nodes
+    var count = walkingCount
     var depth = 1
-    while walkingCount != 0, depth < 16 {
+    while count != 0, depth < 16 {
       var still = 0
-      for i in 0..<walkingCount {
+      for i in 0..<count {
         // SAFETY: places that `add` put there; still ≤ i.
         let place = unsafe walking[i]
         let child = unsafe Self.step(items + Int(place), depth, nodes)
         unsafe walking[still] = place
         still &+= child == 0 ? 0 : 1
       }
-      walkingCount = still
+      count = still
       depth &+= 1
     }
   }

@@ -44,9 +44,10 @@ public struct IPv4View: Sendable {
   public init?(_ bytes: PacketBytes) {
     guard bytes.count >= Self.minimumByteCount else { return nil }
     self.bytes = bytes
+    // Version 4, and a header length of 5 to 15 words.
     let first = bytes.u8(0)
     let length = Int(bytes.u16(2))
-    guard first >> 4 == 4, first & 0x0F >= 5, length <= bytes.count, Int(first & 0x0F) << 2 <= length else { return nil }
+    guard first &- 0x45 <= 10, length <= bytes.count, Int(first & 0x0F) << 2 <= length else { return nil }
   }
 
   /// A packet that has been viewed before, so that nothing is left to prove.
@@ -63,6 +64,8 @@ public struct IPv4View: Sendable {
   @inlinable @inline(__always) public var protocolNumber: UInt8 { bytes.u8(9) }
   @inlinable @inline(__always) public var source: UInt32 { bytes.u32(12) }
   @inlinable @inline(__always) public var destination: UInt32 { bytes.u32(16) }
+  /// Source in the high half, destination in the low one.
+  @inlinable @inline(__always) public var addresses: UInt64 { bytes.u64(12) }
   @inlinable public var identification: UInt16 { bytes.u16(4) }
   @inlinable public var dontFragment: Bool { bytes.u16(6) & 0x4000 != 0 }
   @inlinable public var headerChecksum: UInt16 { bytes.u16(10) }
