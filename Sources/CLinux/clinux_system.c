@@ -6,6 +6,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 int clinux_pin_thread(int cpu) {
   if (cpu < 0 || cpu >= CPU_SETSIZE) return EINVAL;
@@ -13,6 +15,13 @@ int clinux_pin_thread(int cpu) {
   CPU_ZERO(&set);
   CPU_SET(cpu, &set);
   return pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+}
+
+int clinux_adopt_nice(void) {
+  errno = 0;
+  int nice = getpriority(PRIO_PROCESS, (id_t)getpid());
+  if (errno != 0) return errno;
+  return setpriority(PRIO_PROCESS, 0, nice) == 0 ? 0 : errno;
 }
 
 int clinux_name_thread(const char *name) {

@@ -9,6 +9,10 @@
 /// Run the calling thread on processor `cpu` only. 0 or an errno value.
 int clinux_pin_thread(int cpu);
 
+/// Give the calling thread the nice value of the process's main thread: threads that descend from the Swift runtime's pools carry
+/// the pool's instead of what the operator gave the process. 0 or an errno value.
+int clinux_adopt_nice(void);
+
 /// Name the calling thread; at most 15 bytes count. 0 or an errno value.
 int clinux_name_thread(const char *name);
 

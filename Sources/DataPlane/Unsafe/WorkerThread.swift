@@ -24,6 +24,7 @@ import Synchronization
 
     func main() {
       _ = unsafe clinux_name_thread(name)
+      _ = clinux_adopt_nice()
       if let core, clinux_pin_thread(Int32(core)) == 0 { pinned.store(Int32(core), ordering: .relaxed) }
       worker.run()
     }
