@@ -105,6 +105,7 @@ public struct Worker: ~Copyable {
   private mutating func receive(_ queue: Int) -> Int {
     let received = descriptors.receive(from: &queues[queue].socket.receive)
     guard received != 0 else { return 0 }
+    for i in 0..<received { memory.prefetchPacket(descriptors[i].address) }
     batch.clear()
     var bytes: UInt64 = 0
     for i in 0..<received {

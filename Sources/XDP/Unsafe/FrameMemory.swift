@@ -3,6 +3,7 @@
 // The memory that all packets live in. The router makes one at start; every socket registers it with the kernel as its
 // umem, each worker's FramePool owns a slice of its frames, and it goes away after the last socket.
 
+import CLinux
 import Glibc
 
 /// One contiguous area of frames ("chunks" in the kernel's words), shared by all ports and workers, so that a packet
@@ -71,6 +72,15 @@ import Glibc
 
   // SAFETY: sockets and pools that use the area keep a reference to this object; what `base` was handed to says so itself.
   deinit { unsafe _ = munmap(base, mappedByteCount) }
+
+  /// Asks for the lines of a packet's first bytes, to be read, and of the room before it, to be written: the kernel wrote the
+  /// packet on another core, and nobody has touched the headroom since the frame's last use.
+  @inlinable @inline(__always)
+  public func prefetchPacket(_ address: FrameAddress) {
+    // SAFETY: prefetching never faults, whatever the address.
+    unsafe clinux_prefetch(base + Int(truncatingIfNeeded: address))
+    unsafe clinux_prefetch_write(base + (Int(truncatingIfNeeded: address) &- 64))
+  }
 
   /// The `count` bytes at `address`; nil when they do not lie in the area. For set-up, tests and the slow path; the
   /// packet path works from `base`.

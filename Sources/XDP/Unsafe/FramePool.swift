@@ -217,8 +217,8 @@ public struct FrameCounts: Equatable, Sendable {
   }
 }
 
-@usableFromInline let ownerFree: UInt8 = 0
-@usableFromInline let ownerFill: UInt8 = 1 << 6
-@usableFromInline let ownerReceived: UInt8 = 2 << 6
-@usableFromInline let ownerTransmit: UInt8 = 3 << 6
-@usableFromInline let portMask: UInt8 = 63
+@inlinable var ownerFree: UInt8 { @inline(__always) get { 0 } }
+@inlinable var ownerFill: UInt8 { @inline(__always) get { 1 << 6 } }
+@inlinable var ownerReceived: UInt8 { @inline(__always) get { 2 << 6 } }
+@inlinable var ownerTransmit: UInt8 { @inline(__always) get { 3 << 6 } }
+@inlinable var portMask: UInt8 { @inline(__always) get { 63 } }
