@@ -19,13 +19,19 @@ import Wire
   @Test func `every answer survives its own line`() throws {
     var random = SplitMix64(seed: 0x5EED_0020)
     let entries = (0..<100).map { _ in random.entry() }
-    let answers: [ControlAnswer] = [
-      .done, .hello(version: 1, server: "xtr 0.1.0"), .changed(1_000_000), .collected(0), .mapping(entries[0]),
-      .mappings(entries, next: entries[1].eid), .mappings([], next: nil), .stats(.sample), .status(.sample),
-      .drops([DropStatus(reason: "no-mapping", direction: .encapsulation, packets: .max, meaning: "…"), DropStatus(reason: "x", direction: nil, packets: 0, meaning: "")]),
-      .database([DatabaseEntry(instanceID: 7, eidPrefix: "10.1.0.0/24", table: 102), DatabaseEntry(instanceID: 0, eidPrefix: "::/0", table: nil)]),
-      .interfaces([.sample]), .neighbours([.sample]), .neighbours([]),
-    ] + ControlFailure.Code.allCases.map { .failure(ControlFailure($0, "why: \"this\"\n")) }
+    let answers: [ControlAnswer] =
+      [
+        .done, .hello(version: 1, server: "xtr 0.1.0"), .changed(1_000_000), .collected(0), .mapping(entries[0]),
+        .mappings(entries, next: entries[1].eid), .mappings([], next: nil), .stats(.sample), .status(.sample),
+        .drops([
+          DropStatus(reason: "no-mapping", direction: .encapsulation, packets: .max, meaning: "…"),
+          DropStatus(reason: "x", direction: nil, packets: 0, meaning: ""),
+        ]),
+        .database([
+          DatabaseEntry(instanceID: 7, eidPrefix: "10.1.0.0/24", table: 102), DatabaseEntry(instanceID: 0, eidPrefix: "::/0", table: nil),
+        ]),
+        .interfaces([.sample]), .neighbours([.sample]), .neighbours([]),
+      ] + ControlFailure.Code.allCases.map { .failure(ControlFailure($0, "why: \"this\"\n")) }
     for answer in answers {
       for id in [nil, RequestID.number(9), .text("é")] {
         #expect(try reply(answer.line(id: id)) == .answer(answer, id: id))
@@ -72,8 +78,9 @@ import Wire
     for name in ["attach-mode", "socket-mode", "rx-fill-ring-empty", "rx-ring-full", "changed-offloads"] {
       #expect(text.contains("\"\(name)\":"), "\(name)")
     }
-    #expect(String(decoding: StatusCoding.encode(DatabaseEntry(instanceID: 1, eidPrefix: "::/0", table: nil)), as: UTF8.self)
-      .contains(#""instance-id":1"#))
+    #expect(
+      String(decoding: StatusCoding.encode(DatabaseEntry(instanceID: 1, eidPrefix: "::/0", table: nil)), as: UTF8.self)
+        .contains(#""instance-id":1"#))
     #expect(StatusCoding.hyphenated("uptimeSeconds") == "uptime-seconds")
     #expect(StatusCoding.camelCased("instance-id") == "instanceID")
   }

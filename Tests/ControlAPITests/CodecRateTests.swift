@@ -11,7 +11,10 @@ import Wire
 @Suite(.serialized) struct CodecRateTests {
   static let isRelease: Bool = {
     var release = true
-    assert({ release = false; return true }())
+    assert(
+      {
+        release = false; return true
+      }())
     return release
   }()
 

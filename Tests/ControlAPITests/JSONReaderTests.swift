@@ -22,7 +22,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "{}", "[]", " [ 1 , -2 , 3.5e-7 , 0 , -0.0 , 1E5 ] ", #"{"a":{"b":[true,false,null]},"c":""}"#, #""\u00e9\ud83d\ude00\"\\\/\b\f\n\r\t""#,
+    "{}", "[]", " [ 1 , -2 , 3.5e-7 , 0 , -0.0 , 1E5 ] ", #"{"a":{"b":[true,false,null]},"c":""}"#,
+    #""\u00e9\ud83d\ude00\"\\\/\b\f\n\r\t""#,
   ])
   func `well-formed JSON is taken whole`(text: String) {
     #expect(fault(Array(text.utf8)) == nil)
@@ -67,7 +68,8 @@ import Testing
     let fits = Array(repeating: UInt8(ascii: "["), count: limit) + Array(repeating: UInt8(ascii: "]"), count: limit)
     #expect(fault(fits) == nil)
     for open in [UInt8(ascii: "["), UInt8(ascii: "{")] {
-      let deep = open == UInt8(ascii: "[") ? Array(repeating: open, count: 1_000_000) : Array(String(repeating: #"{"a":"#, count: 100_000).utf8)
+      let deep =
+        open == UInt8(ascii: "[") ? Array(repeating: open, count: 1_000_000) : Array(String(repeating: #"{"a":"#, count: 100_000).utf8)
       #expect(fault(deep)?.problem == .tooDeep)
     }
   }
@@ -110,7 +112,11 @@ import Testing
       var reader = JSONReader(writer.bytes)
       var found: [String] = []
       try reader.readObject { key, reader throws(JSONError) in
-        if key == "texts" { try reader.readArray { reader throws(JSONError) in found.append(try reader.readString()) } } else { try reader.skipValue() }
+        if key == "texts" {
+          try reader.readArray { reader throws(JSONError) in found.append(try reader.readString()) }
+        } else {
+          try reader.skipValue()
+        }
       }
       try reader.finish()
       #expect(found == [text, ""], "round \(round), seed 0x5EED0001")

@@ -79,36 +79,58 @@ import Wire
       #"{"op":"add","eid-prefix":"10.2.0.0/24","rlocs":[],"ttl-minutes":1}"#, .invalid,
       "rlocs: expected at least one locator; a negative mapping has an action at byte 0"
     ),
-    (#"{"op":"add","mappings":[{"eid-prefix":"10.2.0.0/24","action":"drop","rlocs":[]}]}"#, .invalid,
-      "mapping: expected either rlocs or an action at byte 24"),
+    (
+      #"{"op":"add","mappings":[{"eid-prefix":"10.2.0.0/24","action":"drop","rlocs":[]}]}"#, .invalid,
+      "mapping: expected either rlocs or an action at byte 24"
+    ),
     (#"{"op":"add","mappings":[{"action":"drop"}]}"#, .invalid, "eid-prefix: expected a prefix; it is missing at byte 24"),
-    (#"{"op":"add","mappings":[{"eid-prefix":"10.2.0.0/24","action":"reject"}]}"#, .invalid,
+    (
+      #"{"op":"add","mappings":[{"eid-prefix":"10.2.0.0/24","action":"reject"}]}"#, .invalid,
       "action: expected one of \"no-action\", \"native-forward\", \"send-map-request\", \"drop\", \"policy-denied\", "
-        + "\"authentication-failure\" at byte 61"),
+        + "\"authentication-failure\" at byte 61"
+    ),
     (#"{"op":"add","mappings":[{"owner":"x"}]}"#, .invalid, "unknown field \"owner\" at byte 33"),
     (#"{"op":"add","mappings":[],"eid-prefix":"10.2.0.0/24"}"#, .invalid, "add has no field \"eid-prefix\""),
-    (#"{"op":"add","eid-prefix":"10.2.0.0/24","rlocs":[{"address":"192.0.2.300"}]}"#, .invalid,
-      "address: expected an IPv4 or IPv6 address, found \"192.0.2.300\" at byte 59"),
-    (#"{"op":"add","eid-prefix":"10.2.0.0/24","rlocs":[{"priority":1}]}"#, .invalid,
-      "rlocs.address: expected an address; it is missing at byte 48"),
-    (#"{"op":"add","eid-prefix":"10.2.0.0/24","rlocs":[{"address":"192.0.2.2","priority":256}]}"#, .invalid,
-      "priority: expected an integer in 0…255 at byte 82"),
-    (#"{"op":"add","eid-prefix":"10.2.0.0/24","rlocs":[{"address":"192.0.2.2","weight":101}]}"#, .invalid,
-      "weight: expected an integer in 0…100 at byte 80"),
-    (#"{"op":"add","eid-prefix":"10.2.0.0/24","rlocs":[{"address":"192.0.2.2","port":4341}]}"#, .invalid,
-      "unknown field \"rlocs.port\" at byte 78"),
+    (
+      #"{"op":"add","eid-prefix":"10.2.0.0/24","rlocs":[{"address":"192.0.2.300"}]}"#, .invalid,
+      "address: expected an IPv4 or IPv6 address, found \"192.0.2.300\" at byte 59"
+    ),
+    (
+      #"{"op":"add","eid-prefix":"10.2.0.0/24","rlocs":[{"priority":1}]}"#, .invalid,
+      "rlocs.address: expected an address; it is missing at byte 48"
+    ),
+    (
+      #"{"op":"add","eid-prefix":"10.2.0.0/24","rlocs":[{"address":"192.0.2.2","priority":256}]}"#, .invalid,
+      "priority: expected an integer in 0…255 at byte 82"
+    ),
+    (
+      #"{"op":"add","eid-prefix":"10.2.0.0/24","rlocs":[{"address":"192.0.2.2","weight":101}]}"#, .invalid,
+      "weight: expected an integer in 0…100 at byte 80"
+    ),
+    (
+      #"{"op":"add","eid-prefix":"10.2.0.0/24","rlocs":[{"address":"192.0.2.2","port":4341}]}"#, .invalid,
+      "unknown field \"rlocs.port\" at byte 78"
+    ),
     (#"{"op":"delete","eid-prefixes":[{"eid-prefix":"10.2.0.0/24","rlocs":[]}]}"#, .invalid, "unknown field \"rlocs\" at byte 67"),
     (#"{"op":"replace"}"#, .invalid, "mappings: expected an array; it is missing"),
-    (#"{"op":"replace","mappings":[],"more":true}"#, .invalid,
-      "part: expected 0, 1, 2 … on every line of a replace with more lines; it is missing"),
-    (#"{"op":"replace","mappings":[],"scope":"all"}"#, .invalid,
-      "scope: expected \"owner\" (with owner or without), or \"instance\" with instance-id"),
-    (#"{"op":"replace","mappings":[],"scope":"instance"}"#, .invalid,
-      "scope: expected \"owner\" (with owner or without), or \"instance\" with instance-id"),
+    (
+      #"{"op":"replace","mappings":[],"more":true}"#, .invalid,
+      "part: expected 0, 1, 2 … on every line of a replace with more lines; it is missing"
+    ),
+    (
+      #"{"op":"replace","mappings":[],"scope":"all"}"#, .invalid,
+      "scope: expected \"owner\" (with owner or without), or \"instance\" with instance-id"
+    ),
+    (
+      #"{"op":"replace","mappings":[],"scope":"instance"}"#, .invalid,
+      "scope: expected \"owner\" (with owner or without), or \"instance\" with instance-id"
+    ),
     (#"{"op":"list","limit":0}"#, .invalid, "limit: expected an integer in 1…10000 at byte 21"),
     (#"{"op":"list","after":"10.2.0.0/24"}"#, .invalid, "after: expected a prefix such as \"[7]10.2.0.0/24\" at byte 21"),
-    (#"{"op":"watch","events":["misses"]}"#, .invalid,
-      "events: expected one of \"miss\", \"add\", \"delete\", \"expired\", \"reach\", \"badreach\", \"stale\", \"neighbour\" at byte 24"),
+    (
+      #"{"op":"watch","events":["misses"]}"#, .invalid,
+      "events: expected one of \"miss\", \"add\", \"delete\", \"expired\", \"reach\", \"badreach\", \"stale\", \"neighbour\" at byte 24"
+    ),
     (#"{"op":"status","id":null}"#, .invalid, "expected id: an integer or a string at byte 20"),
   ])
   func `a request that is not understood is refused with its reason`(line: String, code: ControlFailure.Code, message: String) throws {
@@ -125,7 +147,8 @@ import Wire
 
   @Test func `every truncation of a request is refused`() throws {
     var random = SplitMix64(seed: 0x5EED_0011)
-    let line = ControlRequest(.replace(scope: .owner("mapd"), mappings: [random.mapping(), random.mapping()], part: nil), id: .number(1)).line
+    let line = ControlRequest(.replace(scope: .owner("mapd"), mappings: [random.mapping(), random.mapping()], part: nil), id: .number(1))
+      .line
     for count in 0..<line.count - 1 {
       guard case .failure(let failed) = ControlRequest.decode(line: Array(line[..<count])) else {
         Issue.record("first \(count) bytes were understood")

@@ -92,11 +92,12 @@ import Wire
     for command in ["run", "check"] {
       let outcome = try await xtr(command, path)
       #expect(outcome.code == 2)
-      #expect(outcome.errors == """
-        xtr: \(path):2: router.pin: expected true or false, found 3
-        \(path):5: interface[0].role: expected "site", "core" or "both", found "sit"
+      #expect(
+        outcome.errors == """
+          xtr: \(path):2: router.pin: expected true or false, found 3
+          \(path):5: interface[0].role: expected "site", "core" or "both", found "sit"
 
-        """)
+          """)
     }
     let json = try await xtr("check", path, "--json")
     #expect(json.code == 2)
@@ -123,7 +124,8 @@ import Wire
     let outcome = try await xtr("show", "status", "--socket", "/tmp/xtr-nobody.sock")
     #expect(outcome.code == 1 && outcome.output.isEmpty)
     #expect(
-      outcome.errors == "xtr: no router listens at /tmp/xtr-nobody.sock: start one with `xtr run CONFIG`, or name its socket with --socket\n")
+      outcome.errors
+        == "xtr: no router listens at /tmp/xtr-nobody.sock: start one with `xtr run CONFIG`, or name its socket with --socket\n")
   }
 
   @Test func `map add, get, list and delete through the binary`() async throws {
@@ -139,7 +141,8 @@ import Wire
     #expect(lines[1].prefix(5) == ["7", "10.2.0.0/24", "192.0.2.2", "1/100", "up"])
     #expect(lines[2].prefix(3) == ["2001:db8::2", "2/50", "up"])
 
-    let file = #"{"eid-prefix":"10.3.0.0/24","action":"drop"}"# + "\n\n" + #"{"eid-prefix":"10.4.0.0/24","rlocs":[{"address":"192.0.2.3"}]}"# + "\n"
+    let file =
+      #"{"eid-prefix":"10.3.0.0/24","action":"drop"}"# + "\n\n" + #"{"eid-prefix":"10.4.0.0/24","rlocs":[{"address":"192.0.2.3"}]}"# + "\n"
     let bulk = try await xtr("map", "add", "--file", "-", "--socket", socket, input: file)
     #expect(bulk.code == 0 && bulk.output == "2 mappings are in\n", "\(bulk)")
     let list = try await xtr("map", "list", "--json", "--socket", socket)
@@ -159,11 +162,12 @@ import Wire
     let socket = test.path
     let drops = try await xtr("show", "drops", "--socket", socket)
     #expect(drops.code == 0)
-    #expect(drops.output == """
-        PACKETS  REASON      DIRECTION      MEANING
-      1,234,567  no-mapping  encapsulation  no way to the EID
+    #expect(
+      drops.output == """
+          PACKETS  REASON      DIRECTION      MEANING
+        1,234,567  no-mapping  encapsulation  no way to the EID
 
-      """)
+        """)
     let json = try await xtr("show", "drops", "--json", "--socket", socket)
     let rows = try #require(try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [[String: Any]])
     #expect(rows.first?["packets"] as? Int == 1_234_567)

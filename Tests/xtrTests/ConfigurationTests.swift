@@ -171,7 +171,8 @@ import Wire
     (ports + "[[interface]]\nrole = \"core\"\n", ":7: interface[2].name: expected an interface's name such as \"eth0\"; it is missing"),
     (ports + "[[interface]]\nname = \"x\"\n", ":7: interface[2].role: expected \"site\", \"core\" or \"both\"; it is missing"),
     (
-      ports + "[[interface]]\nname = \"x\"\nrole = \"sit\"\n", ":9: interface[2].role: expected \"site\", \"core\" or \"both\", found \"sit\""
+      ports + "[[interface]]\nname = \"x\"\nrole = \"sit\"\n",
+      ":9: interface[2].role: expected \"site\", \"core\" or \"both\", found \"sit\""
     ),
     (
       ports + "[[interface]]\nname = \"a-name-too-long-\"\nrole = \"core\"\n",
@@ -234,10 +235,14 @@ import Wire
       ports + "vlan = [{ id = 5, instance-id = 1 },\n  { id = 5, instance-id = 2 }]\n",
       ":8: interface[1].vlan[1].id: VLAN 5 is interface[1].vlan[0] already; expected each once"
     ),
-    ("[[interface]]\nname = \"a\"\nrole = \"core\"\n",
-      ":1: interface: expected at least one with role \"site\" or \"both\": without it there is no site"),
-    ("[[interface]]\nname = \"a\"\nrole = \"site\"\n",
-      ":1: interface: expected at least one with role \"core\" or \"both\": without it no site can be reached"),
+    (
+      "[[interface]]\nname = \"a\"\nrole = \"core\"\n",
+      ":1: interface: expected at least one with role \"site\" or \"both\": without it there is no site"
+    ),
+    (
+      "[[interface]]\nname = \"a\"\nrole = \"site\"\n",
+      ":1: interface: expected at least one with role \"core\" or \"both\": without it no site can be reached"
+    ),
     // [[instance]]
     (ports + "[[instance]]\nid = 7\ntable = 0\n", ":9: instance[0].table: expected an integer in 1…4294967295, found 0"),
     (ports + "[[instance]]\nid = -1\ntable = 5\n", ":8: instance[0].id: expected an integer in 0…16777215, found -1"),
@@ -293,7 +298,8 @@ import Wire
       ":9: mapping[0].rlocs[0].priority: expected an integer in 0…255, found 256"
     ),
     (
-      ports + "[[mapping]]\neid-prefix = \"10.2.0.0/24\"\nrlocs = [\n{ address = \"192.0.2.2\" },\n{ address = \"192.0.2.3\", weight = 101 }]\n",
+      ports
+        + "[[mapping]]\neid-prefix = \"10.2.0.0/24\"\nrlocs = [\n{ address = \"192.0.2.2\" },\n{ address = \"192.0.2.3\", weight = 101 }]\n",
       ":11: mapping[0].rlocs[1].weight: expected an integer in 0…100, found 101"
     ),
     (
@@ -321,7 +327,8 @@ import Wire
       ":9: mapping[0].rlocs[1].address: 192.0.2.2 is mapping[0].rlocs[0] already; expected each once"
     ),
     (
-      ports + "[[mapping]]\neid-prefix = \"10.2.0.0/24\"\naction = \"drop\"\n[[mapping]]\neid-prefix = \"10.2.0.0/24\"\naction = \"drop\"\n",
+      ports
+        + "[[mapping]]\neid-prefix = \"10.2.0.0/24\"\naction = \"drop\"\n[[mapping]]\neid-prefix = \"10.2.0.0/24\"\naction = \"drop\"\n",
       ":11: mapping[1].eid-prefix: [0]10.2.0.0/24 is mapping[0] already; expected each once"
     ),
     (
@@ -397,7 +404,8 @@ import Wire
   }
 
   @Test func `every truncation of a full file is understood or refused, never a trap`() {
-    let bytes = Array((Self.ports + "vlan = [{ id = 5, instance-id = 1 }]\n[[mapping]]\neid-prefix = \"10.2.0.0/24\"\naction = \"drop\"\n").utf8)
+    let bytes = Array(
+      (Self.ports + "vlan = [{ id = 5, instance-id = 1 }]\n[[mapping]]\neid-prefix = \"10.2.0.0/24\"\naction = \"drop\"\n").utf8)
     var refused = 0
     for count in 0..<bytes.count {
       do throws(ConfigurationErrors) {

@@ -77,7 +77,8 @@ import Wire
       try client.send(#"{"op":"drain","id":1}"# + "\n" + #"{"op":"hello","version":2}"# + "\n" + Self.hello + Self.hello)
       return try (0..<4).map { _ in try client.line() ?? "" }
     }
-    #expect(lines[0] == #"{"id":1,"ok":false,"error":{"code":"version","message":"the first request must be {\"op\":\"hello\",\"version\":1}"}}"#)
+    #expect(
+      lines[0] == #"{"id":1,"ok":false,"error":{"code":"version","message":"the first request must be {\"op\":\"hello\",\"version\":1}"}}"#)
     #expect(lines[1] == #"{"ok":false,"error":{"code":"version","message":"version: this router speaks 1, not 2"}}"#)
     #expect(lines[2] == Self.greeting)
     #expect(lines[3] == #"{"ok":false,"error":{"code":"invalid","message":"hello: hands have been shaken already"}}"#)
@@ -155,7 +156,8 @@ import Wire
     func part(_ index: Int, _ more: Bool, _ prefix: String) -> String {
       #"{"op":"replace","part":\#(index),"more":\#(more),"mappings":[{"eid-prefix":"\#(prefix)","action":"drop"}]}"# + "\n"
     }
-    let text = Self.hello + part(0, true, "10.0.0.0/24") + part(1, true, "10.0.1.1/24") + part(2, false, "10.0.2.0/24")
+    let text =
+      Self.hello + part(0, true, "10.0.0.0/24") + part(1, true, "10.0.1.1/24") + part(2, false, "10.0.2.0/24")
       + part(0, true, "10.0.3.0/24") + part(1, false, "10.0.4.0/24")
     let lines = try await blocking {
       var client = try RawClient(path)
@@ -174,7 +176,9 @@ import Wire
 
   @Test func `a split replace has a limit, keeps its scope, and gives way to a whole one`() throws {
     var collection = ReplaceCollection(limit: 3)
-    func take(_ index: Int, _ more: Bool, _ count: Int, _ scope: ReplaceScope = .owner(nil)) throws(ControlFailure) -> ReplaceCollection.Step {
+    func take(_ index: Int, _ more: Bool, _ count: Int, _ scope: ReplaceScope = .owner(nil)) throws(ControlFailure)
+      -> ReplaceCollection.Step
+    {
       try collection.take(ReplacePart(index: index, more: more), scope: scope, mappings: (0..<UInt32(count)).map { Self.mapping($0) })
     }
     guard case .collected(2) = try take(0, true, 2), case .whole(let whole) = try take(1, false, 1) else {
@@ -182,7 +186,9 @@ import Wire
       return
     }
     #expect(whole == .replace(scope: .owner(nil), mappings: [Self.mapping(0), Self.mapping(1), Self.mapping(0)], part: nil))
-    #expect(throws: ControlFailure(.tooLarge, "more than 3 mappings in one replace; the parts before are discarded")) { try take(0, true, 4) }
+    #expect(throws: ControlFailure(.tooLarge, "more than 3 mappings in one replace; the parts before are discarded")) {
+      try take(0, true, 4)
+    }
     #expect(throws: ControlFailure.self) { try take(1, false, 1) }
     _ = try take(0, true, 1)
     #expect(throws: ControlFailure(.invalid, "scope: not that of part 0; the parts before are discarded, begin again with 0")) {
@@ -333,7 +339,10 @@ import Wire
 
   static let isRelease: Bool = {
     var release = true
-    assert({ release = false; return true }())
+    assert(
+      {
+        release = false; return true
+      }())
     return release
   }()
 
@@ -353,4 +362,3 @@ import Wire
     try await test.stop()
   }
 }
-

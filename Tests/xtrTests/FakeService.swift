@@ -51,9 +51,11 @@ actor FakeService: ControlService {
       let rest = after.map { after in all.filter { after < $0.eid } } ?? all
       let page = rest.prefix(limit).map(Self.entry)
       return .mappings(page, next: rest.count > limit ? page.last?.eid : nil)
-    case .drops: return .drops([DropStatus(reason: "no-mapping", direction: .encapsulation, packets: 1234567, meaning: "no way to the EID")])
+    case .drops:
+      return .drops([DropStatus(reason: "no-mapping", direction: .encapsulation, packets: 1234567, meaning: "no way to the EID")])
     case .database: return .database([DatabaseEntry(instanceID: 7, eidPrefix: "10.1.0.0/24", table: 102)])
-    case .neighbours: return .neighbours([NeighbourStatus(interface: "core0", address: "192.0.2.254", mac: nil, state: "incomplete", usedBy: [])])
+    case .neighbours:
+      return .neighbours([NeighbourStatus(interface: "core0", address: "192.0.2.254", mac: nil, state: "incomplete", usedBy: [])])
     case .interfaces: return .interfaces([])
     case .stats, .status: return .failure(ControlFailure(.unavailable, "the router is starting"))
     case .reload, .drain: return .done
@@ -64,7 +66,8 @@ actor FakeService: ControlService {
     let target: MappingEntry.Target =
       switch mapping.target {
       case .action(let action): .action(action)
-      case .locators(let locators): .locators(locators.map { LocatorEntry(locator: $0, state: .up, count: PacketCount(packets: 1, bytes: 64)) })
+      case .locators(let locators):
+        .locators(locators.map { LocatorEntry(locator: $0, state: .up, count: PacketCount(packets: 1, bytes: 64)) })
       }
     return MappingEntry(eid: mapping.eid, target: target, owner: "fake", origin: .control)
   }

@@ -64,15 +64,18 @@ import Wire
   @Test func `a port that is not there is an error, and ways to locators are judged`() {
     var configuration = Configuration()
     let locator = ControlLocator(address: .v4(IPv4Address(192, 0, 2, 2)))
-    configuration.mappings = [ControlMapping(eid: EIDPrefix(.zero, IPPrefix(host: .v4(IPv4Address(10, 2, 0, 1)))), target: .locators([locator]))]
+    configuration.mappings = [
+      ControlMapping(eid: EIDPrefix(.zero, IPPrefix(host: .v4(IPv4Address(10, 2, 0, 1)))), target: .locators([locator]))
+    ]
     let port = PortFacts(configuration: Configuration.Interface(name: "core0", role: .core), problem: "no such interface", cure: "make it")
     let paths = PathFacts(unroutable: ["192.0.2.2": "no route"], astray: ["192.0.2.3": "eth9"])
     let findings = HostCheck(configuration: configuration, host: Self.goodHost(), ports: [port], paths: paths).findings()
-    #expect(findings.map { "\($0.severity) \($0.subject): \($0.what)" } == [
-      "error core0: no such interface",
-      "warning routes: no way to locator 192.0.2.2: no route",
-      "warning routes: the route to locator 192.0.2.3 leaves by eth9, which is not a core interface",
-    ])
+    #expect(
+      findings.map { "\($0.severity) \($0.subject): \($0.what)" } == [
+        "error core0: no such interface",
+        "warning routes: no way to locator 192.0.2.2: no route",
+        "warning routes: the route to locator 192.0.2.3 leaves by eth9, which is not a core interface",
+      ])
     #expect(CheckCommand.failure(findings)?.exitCode == 1)
     #expect(CheckCommand.failure([Finding(.error, "kernel", "old", cure: "new", isImpossibleHere: true)])?.exitCode == 77)
     #expect(CheckCommand.failure([Finding(.warning, "x", "y", cure: "z")]) == nil)
@@ -81,7 +84,9 @@ import Wire
   @Test func `IPv6 locators make the outer header 56 bytes, IPv4 ones 36`() {
     func bytes(_ address: IPAddress) -> Int {
       var configuration = Configuration()
-      configuration.mappings = [ControlMapping(eid: EIDPrefix(.zero, IPPrefix(host: address)), target: .locators([ControlLocator(address: address)]))]
+      configuration.mappings = [
+        ControlMapping(eid: EIDPrefix(.zero, IPPrefix(host: address)), target: .locators([ControlLocator(address: address)]))
+      ]
       return HostCheck(configuration: configuration, host: HostFacts(), ports: [], paths: PathFacts()).encapsulationByteCount
     }
     #expect(bytes(.v4(IPv4Address(192, 0, 2, 2))) == 36)
@@ -103,7 +108,8 @@ import Wire
       "proc/sys/net/ipv4/conf/all/rp_filter": "1\n",
     ]
     for (path, text) in files {
-      try FileManager.default.createDirectory(atPath: (root + path as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
+      try FileManager.default.createDirectory(
+        atPath: (root + path as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
       try Data(text.utf8).write(to: URL(filePath: root + path))
     }
     let facts = HostFacts(files: HostFiles(root: root))

@@ -94,7 +94,9 @@ import Testing
   }
 
   @Test func `any text ends, whatever it is`() {
-    for text in ["[", "[[", "]", "a", "=", "\"", "'''", "a = [", "a = {", "a = [1,", "}{][", "a = \"\\", "\u{0}", "a..b = 1", "[a]]]", "= = ="] {
+    for text in [
+      "[", "[[", "]", "a", "=", "\"", "'''", "a = [", "a = {", "a = [1,", "}{][", "a = \"\\", "\u{0}", "a..b = 1", "[a]]]", "= = =",
+    ] {
       #expect(KeyLines(of: text).line(of: "nothing") == nil)
       #expect(KeyLines(of: String(repeating: text, count: 50)).line(of: "nothing") == nil)
     }

@@ -14,11 +14,12 @@ import Wire
     #expect(table.text(empty: "nothing") == "nothing")
     table.add("core0", "12", "up")
     table.add("a-longer-name", "1,234,567,890", "")
-    #expect(table.text(empty: "") == """
-      NAME                 PACKETS  STATE
-      core0                     12  up
-      a-longer-name  1,234,567,890  –
-      """)
+    #expect(
+      table.text(empty: "") == """
+        NAME                 PACKETS  STATE
+        core0                     12  up
+        a-longer-name  1,234,567,890  –
+        """)
   }
 
   @Test func `numbers are grouped by thousands`() {
@@ -37,7 +38,8 @@ import Wire
       databasePrefixes: 2, locators: 3,
       workers: [
         WorkerStatus(
-          index: 0, core: nil, queue: 0, loops: 1_000_000, busyPercent: 12.345, sleeps: 5, received: 10, transmitted: 8, dropped: 1, punted: 1,
+          index: 0, core: nil, queue: 0, loops: 1_000_000, busyPercent: 12.345, sleeps: 5, received: 10, transmitted: 8, dropped: 1,
+          punted: 1,
           frames: FrameStatus(free: 4000, fill: 2048, received: 0, transmit: 96, total: 6144, violations: 0))
       ],
       totals: TrafficTotals(
@@ -47,7 +49,8 @@ import Wire
     let text = StatusPrinter.text(status)
     for part in [
       "xtr 0.1.0, process 42: draining for 1 min 1 s, configuration site.toml", "1,000 mappings over 3 locators, 2 own EID-prefixes",
-      "any", "12.3", "6,144", "(5 encapsulated, 3 decapsulated)", "dropped      1 packets: no-mapping 1", "to kernel    1 packets, 0 refused",
+      "any", "12.3", "6,144", "(5 encapsulated, 3 decapsulated)", "dropped      1 packets: no-mapping 1",
+      "to kernel    1 packets, 0 refused",
     ] { #expect(text.contains(part), "\(part) in\n\(text)") }
     #expect(text.split(separator: "\n").allSatisfy { $0.last != " " })
   }

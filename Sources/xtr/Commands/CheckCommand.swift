@@ -25,8 +25,10 @@ struct CheckCommand: ParsableCommand {
       if format.json { print(String(decoding: StatusCoding.encode(Report(file: file, error), pretty: true), as: UTF8.self)) }
       throw CommandFailure(error)
     }
-    let findings = HostCheck(configuration: configuration, host: .current(), ports: PortFacts.gather(configuration), paths: .gather(configuration))
-      .findings()
+    let findings = HostCheck(
+      configuration: configuration, host: .current(), ports: PortFacts.gather(configuration), paths: .gather(configuration)
+    )
+    .findings()
     if format.json {
       print(String(decoding: StatusCoding.encode(Report(file: file, findings), pretty: true), as: UTF8.self))
     } else {
@@ -39,7 +41,8 @@ struct CheckCommand: ParsableCommand {
   static func failure(_ findings: [Finding]) -> CommandFailure? {
     let errors = findings.filter { $0.severity == .error }
     guard let first = errors.first else { return nil }
-    let line = "\(errors.count == 1 ? "1 error keeps" : "\(errors.count) errors keep") the router from starting; first: "
+    let line =
+      "\(errors.count == 1 ? "1 error keeps" : "\(errors.count) errors keep") the router from starting; first: "
       + "\(first.subject): \(first.what): \(first.cure)"
     return errors.contains(where: \.isImpossibleHere) ? .impossibleHere(line) : .failed(line)
   }

@@ -33,7 +33,6 @@ struct PrefixArgument: ExpressibleByArgument {
   }
 }
 
-
 extension MappingAction: ExpressibleByArgument {}
 
 extension ControlClient {

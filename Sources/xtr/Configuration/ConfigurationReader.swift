@@ -182,7 +182,8 @@ struct ConfigurationReader {
   private func interfaceName(_ table: TableReader) -> String? {
     guard let name = table.string("name", expected: "an interface's name such as \"eth0\"") else { return nil }
     // IFNAMSIZ is 16 with the zero; the kernel's dev_valid_name.
-    let isValid = name.utf8.count <= 15 && name != "." && name != ".."
+    let isValid =
+      name.utf8.count <= 15 && name != "." && name != ".."
       && name.utf8.allSatisfy { $0 > 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: ":") }
     guard isValid else {
       table.problem("name", "expected an interface's name of at most 15 bytes without space, \"/\" or \":\", found \"\(name)\"")

@@ -91,7 +91,8 @@ struct SocketFile: Sendable {
     var status = stat()
     guard lstat(path, &status) == 0 else { return }
     guard status.st_mode & S_IFMT == S_IFSOCK else {
-      throw ControlServerError("control socket \(path): a file that is not a socket is there; move it away, or choose another control-socket")
+      throw ControlServerError(
+        "control socket \(path): a file that is not a socket is there; move it away, or choose another control-socket")
     }
     let probe = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue), 0)
     defer { _ = close(probe) }

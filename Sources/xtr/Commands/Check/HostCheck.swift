@@ -16,7 +16,8 @@ struct HostCheck {
   static let frameByteCount = 4096
 
   func findings() -> [Finding] {
-    let all = kernel() + privileges() + memory() + ports.flatMap(port) + queues() + mtu() + rlocs() + routes() + forwarding()
+    let all =
+      kernel() + privileges() + memory() + ports.flatMap(port) + queues() + mtu() + rlocs() + routes() + forwarding()
       + processors()
     return Finding.Severity.allCases.flatMap { severity in all.filter { $0.severity == severity } }
   }

@@ -29,7 +29,8 @@ struct PortFacts {
         let facts = try InterfaceFacts.of(try Interface.named(port.name))
         found.facts = facts
         found.attachedProgram = program(on: facts.interface.index)
-        found.addresses = addresses
+        found.addresses =
+          addresses
           .filter { $0.interfaceIndex == facts.interface.index && $0.isUsable }.map(\.address).filter { $0.locatorFault == nil }
       } catch {
         found.note(error)
@@ -86,11 +87,12 @@ struct PathFacts: Equatable {
 extension Configuration {
   /// Every locator of a static mapping, once.
   var locatorAddresses: Set<IPAddress> {
-    Set(mappings.flatMap { mapping -> [IPAddress] in
-      switch mapping.target {
-      case .locators(let locators): locators.map(\.address)
-      case .action: []
-      }
-    })
+    Set(
+      mappings.flatMap { mapping -> [IPAddress] in
+        switch mapping.target {
+        case .locators(let locators): locators.map(\.address)
+        case .action: []
+        }
+      })
   }
 }
