@@ -161,6 +161,26 @@ extension Netns {
         }, codes: [1, 77], words: ["core", "foreign"])
     }
 
+    @Test func `without privilege the router says so in one line, with status 77`() throws {
+      let lab = try Lab()
+      defer { lab.tearDown() }
+      let sites = try TwoSites(in: lab)
+      let router = RouterProcess("xtrA", in: sites.siteA.router, binary: binaryUnderTest, directory: lab.directory)
+      var configuration = TestBed.configuration(of: router, sites.siteA, sites.siteB)
+      configuration.controlSocket = "\(lab.directory)/open/xtr.sock"
+      try router.write(configuration)
+      let copy = "\(lab.directory)/xtr"
+      try ChildProcess.run(["cp", binaryUnderTest, copy])
+      try ChildProcess.run(["mkdir", "-m", "777", "\(lab.directory)/open"])
+      try ChildProcess.run(["chmod", "755", lab.directory, copy])
+      let process = try ChildProcess(
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", copy, "run", router.configurationPath], in: sites.siteA.router)
+      let status = try process.wait(atMost: .seconds(10))
+      #expect(status == .exited(77), "\(process.standardError)")
+      #expect(process.standardError.split(separator: "\n").count == 1, "\(process.standardError)")
+      try ChildProcess.run(["rm", "-rf", "\(lab.directory)/open"])
+    }
+
     @Test func `a wrong configuration is told by file, line and key, with status 2`() throws {
       try Self.expectRefusal(configure: { $0.routerLines = ["wrokers = 2"] }, codes: [2], words: ["xtrA.toml:3", "wrokers"])
     }

@@ -41,6 +41,24 @@ extension Netns {
       }
     }
 
+    @Test func `a router of two ports and one queue stays below 64 MB, frames included`() throws {
+      let options = TestBed.Options(configure: { configuration, _ in
+        configuration.interfaces.removeLast()
+        configuration.instances = []
+        configuration.database.removeAll { $0.instance == 2 }
+        configuration.mappings.removeAll { $0.instance == 2 }
+      })
+      try TestBed.run(options) { bed in
+        for family in AddressFamily.allCases { #expect(try bed.flow(family).run().isClean) }
+        let process = try #require(bed.a.process)
+        let status = try ChildProcess.run(["cat", "/proc/\(process.identifier)/status"])
+        let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") })
+        let kilobytes = try #require(line.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) })
+        print("resident memory of a router of two ports and one queue: \(kilobytes / 1024) MB")
+        #expect(kilobytes < 64 * 1024)
+      }
+    }
+
     @Test func `generic mode is the named fallback and forwards as well`() throws {
       let options = TestBed.Options(configure: { configuration, _ in
         for index in configuration.interfaces.indices { configuration.interfaces[index].lines = ["attach = \"generic\""] }

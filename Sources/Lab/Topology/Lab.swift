@@ -27,8 +27,19 @@ public final class Lab: Sendable {
 
   // MARK: Begin
 
-  /// Removes what killed labs left, then makes the temporary directory. `LabError.impossibleHere` without root or one of the `programs`.
+  /// Removes what killed labs left, then makes the temporary directory. Throws as `checkPossible` does.
   public init(needing programs: [String] = ["ip", "ethtool"]) throws(LabError) {
+    try Self.checkPossible(needing: programs)
+    Self.removeStale()
+    let process = getpid()
+    let start = Self.startTime(of: process) ?? 0
+    prefix = "\(Self.family)\(process)-\(String(start, radix: 36))-\(Self.made.wrappingAdd(1, ordering: .relaxed).oldValue)"
+    directory = "/tmp/\(prefix)"
+    guard mkdir(directory, 0o700) == 0 else { throw .lastCall("making \(directory)") }
+  }
+
+  /// `LabError.impossibleHere` without root or one of the `programs`. Changes nothing.
+  public static func checkPossible(needing programs: [String]) throws(LabError) {
     guard geteuid() == 0 else { throw .impossibleHere("network namespaces need root: run it with sudo") }
     for program in programs {
       do {
@@ -37,12 +48,6 @@ public final class Lab: Sendable {
         throw .impossibleHere("`\(program)` is missing: apt-get install iproute2 ethtool iputils-ping coreutils")
       }
     }
-    Self.removeStale()
-    let process = getpid()
-    let start = Self.startTime(of: process) ?? 0
-    prefix = "\(Self.family)\(process)-\(String(start, radix: 36))-\(Self.made.wrappingAdd(1, ordering: .relaxed).oldValue)"
-    directory = "/tmp/\(prefix)"
-    guard mkdir(directory, 0o700) == 0 else { throw .lastCall("making \(directory)") }
   }
 
   /// A new, empty namespace with its loopback up. IPv6 is made quiet and quick: no duplicate detection, no router solicitations.

@@ -23,7 +23,7 @@ public struct Payload: Sendable {
     defer { close(file) }
     var done = 0
     while done < bytes.count {
-      let count = bytes.withUnsafeBytes { write(file, $0.baseAddress! + done, $0.count - done) }
+      let count = bytes[done...].withUnsafeBytes { write(file, $0.baseAddress, $0.count) }
       guard count > 0 else { throw .lastCall("write") }
       done += count
     }

@@ -6,36 +6,37 @@ import CLinux
 import Glibc
 import Wire
 
-public struct SocketAddress: Sendable, Hashable {
+public struct SocketAddress: Sendable {
   public let address: IPAddress
   public let port: UInt16
-  private let storage: [UInt8]
 
   public init(_ address: IPAddress, port: UInt16) {
     self.address = address
     self.port = port
+  }
+
+  var domain: Int32 { address.family == .ipv4 ? AF_INET : AF_INET6 }
+
+  func withPointer<Value>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Value) -> Value {
     switch address {
     case .v4:
       var value = sockaddr_in()
       value.sin_family = sa_family_t(AF_INET)
       value.sin_port = port.bigEndian
       withUnsafeMutableBytes(of: &value.sin_addr) { $0.copyBytes(from: address.octets) }
-      storage = withUnsafeBytes(of: &value) { Array($0) }
+      return Self.withPointer(to: value, body)
     case .v6:
       var value = sockaddr_in6()
       value.sin6_family = sa_family_t(AF_INET6)
       value.sin6_port = port.bigEndian
       withUnsafeMutableBytes(of: &value.sin6_addr) { $0.copyBytes(from: address.octets) }
-      storage = withUnsafeBytes(of: &value) { Array($0) }
+      return Self.withPointer(to: value, body)
     }
   }
 
-  var domain: Int32 { address.family == .ipv4 ? AF_INET : AF_INET6 }
-
-  func withPointer<Value>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Value) -> Value {
-    storage.withUnsafeBytes { bytes in
-      // An array of UInt8 is aligned to 16 in practice; a copy is not worth it, and the kernel does not care.
-      body(bytes.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t(bytes.count))
+  private static func withPointer<Address, Value>(to value: Address, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Value) -> Value {
+    withUnsafePointer(to: value) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(MemoryLayout<Address>.size)) }
     }
   }
 }

@@ -74,8 +74,8 @@ public struct TCPTransfer: Sendable {
     }
     var done = 0
     while done < bytes.count {
-      let count = bytes.withUnsafeBytes {
-        Glibc.send(socket.fileDescriptor, $0.baseAddress! + done, $0.count - done, Int32(truncatingIfNeeded: MSG_NOSIGNAL))
+      let count = bytes[done...].withUnsafeBytes {
+        Glibc.send(socket.fileDescriptor, $0.baseAddress, $0.count, Int32(truncatingIfNeeded: MSG_NOSIGNAL))
       }
       if count < 0, errno != EAGAIN, errno != EINTR { throw .lastCall("send to \(address.address) after \(done) bytes") }
       done += max(0, count)

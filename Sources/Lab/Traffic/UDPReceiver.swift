@@ -68,7 +68,7 @@ struct UDPReceiver {
     let isWhole =
       byteCount == size && which < seen.count && sequence < 1 << 32
       && packet.loadUnaligned(fromByteOffset: size - 8, as: UInt64.self) == sequence
-      && pattern.withUnsafeBytes { $0.isEmpty || memcmp($0.baseAddress!, packet.baseAddress! + 16, $0.count) == 0 }
+      && carriesPattern(packet)
     guard isWhole else {
       result.damaged += 1
       return
@@ -79,6 +79,15 @@ struct UDPReceiver {
       result.received += 1
       result.reordered += 1
     case .again: result.duplicated += 1
+    }
+  }
+}
+
+extension UDPReceiver {
+  private func carriesPattern(_ packet: UnsafeMutableRawBufferPointer) -> Bool {
+    pattern.withUnsafeBytes { expected in
+      guard let one = expected.baseAddress, let other = packet.baseAddress else { return expected.isEmpty }
+      return memcmp(one, other + 16, expected.count) == 0
     }
   }
 }

@@ -81,9 +81,9 @@ final class UDPBatch {
     vectors = .allocate(capacity: count)
     bytes = .allocate(byteCount: count * byteCount, alignment: 64)
     for index in 0..<count {
-      vectors.initializeElement(at: index, to: iovec(iov_base: bytes.baseAddress! + index * byteCount, iov_len: byteCount))
+      vectors.initializeElement(at: index, to: iovec(iov_base: bytes.baseAddress?.advanced(by: index * byteCount), iov_len: byteCount))
       messages.initializeElement(at: index, to: clinux_message())
-      messages[index].header.msg_iov = vectors.baseAddress! + index
+      messages[index].header.msg_iov = vectors.baseAddress?.advanced(by: index)
       messages[index].header.msg_iovlen = 1
     }
   }

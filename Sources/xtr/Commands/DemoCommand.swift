@@ -29,6 +29,7 @@ struct DemoCommand: AsyncParsableCommand {
     Interruption.install()
     let progress = DemoProgress(isQuiet: json)
     do {
+      try Lab.checkPossible(needing: DemoLab.programs)
       let demo = Demo(binary: try Self.ownPath(), size: quick ? .quick : .full, progress: progress)
       if !json { print("\nxtr demo: two LISP sites, in each two tenants that use the same addresses\n\n\(TwoSites.picture)\n") }
       fflush(nil)

@@ -47,6 +47,7 @@ struct Demo {
         }
       }
       report.routers = try lab.routers.map { try DemoReport.Router($0) }
+      report.conclude()
       atTheEnd(lab, report)
       return report
     } catch let error as LabError {

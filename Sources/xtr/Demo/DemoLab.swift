@@ -6,13 +6,16 @@ import Lab
 import Wire
 
 struct DemoLab {
+  /// From Debian's iproute2, ethtool, iputils-ping and coreutils.
+  static let programs = ["ip", "ethtool", "ping", "sha256sum"]
+
   let lab: Lab
   let sites: TwoSites
   let routers: [RouterProcess]
 
   /// Namespaces and files; no router runs yet. What was made is removed again when this throws.
   init(binary: String) throws {
-    let lab = try Lab(needing: ["ip", "ethtool", "ping", "sha256sum"])
+    let lab = try Lab(needing: Self.programs)
     do {
       sites = try TwoSites(in: lab)
       routers = try [sites.siteA, sites.siteB].map { site in

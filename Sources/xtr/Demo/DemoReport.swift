@@ -76,6 +76,8 @@ struct DemoReport: Codable, Sendable {
     /// Per port: "core native copy".
     var ports: [String]
     var totals: TrafficTotals
+    /// Packets that the kernel had no room for in our rings, over all queues: the router was too slow for the load.
+    var lostBeforeRings: UInt64
     var framesTotal: Int
     var packetsConserved: Bool
     var framesConserved: Bool
@@ -83,8 +85,12 @@ struct DemoReport: Codable, Sendable {
     init(_ router: RouterProcess) throws(LabError) {
       let status = try router.quietStatus()
       name = router.name
-      ports = try router.interfaces().map { port in
+      let interfaces = try router.interfaces()
+      ports = interfaces.map { port in
         "\(port.name) \(port.attachMode) \(Set(port.queues.map(\.socketMode)).sorted().joined(separator: "+"))"
+      }
+      lostBeforeRings = interfaces.flatMap(\.queues).reduce(0) {
+        $0 + $1.kernel.rxDropped + $1.kernel.rxRingFull + $1.kernel.rxFillRingEmpty
       }
       totals = status.totals
       framesTotal = status.workers.reduce(0) { $0 + $1.frames.total }
@@ -97,9 +103,13 @@ struct DemoReport: Codable, Sendable {
   var exchanges: [Exchange] = []
   var routers: [Router] = []
 
-  /// 1 for isolation, those of the exchanges, 2 per router.
-  var failedChecks: Int {
-    (isolation.passed.isEmpty ? 0 : 1) + exchanges.reduce(0) { $0 + $1.failures.count }
+  /// 0: the demo passed. Set by `conclude`.
+  var failedChecks = 0
+
+  /// Count what failed: 1 for isolation, those of the exchanges, 2 per router.
+  mutating func conclude() {
+    failedChecks =
+      (isolation.passed.isEmpty ? 0 : 1) + exchanges.reduce(0) { $0 + $1.failures.count }
       + routers.reduce(0) { $0 + ($1.packetsConserved ? 0 : 1) + ($1.framesConserved ? 0 : 1) }
   }
 

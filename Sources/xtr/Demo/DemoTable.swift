@@ -21,7 +21,9 @@ extension DemoReport {
   private static let exchangeTitles = [
     "instance", "EIDs", "RLOCs", "ping", "TCP, SHA-256 compared", "UDP", "encapsulated", "decapsulated", "",
   ]
-  private static let routerTitles = ["router", "received", "transmitted", "dropped", "punted", "packets conserved", "frames conserved"]
+  private static let routerTitles = [
+    "router", "received", "transmitted", "dropped", "punted", "no room", "packets conserved", "frames conserved",
+  ]
 
   private static func reasons(_ router: Router) -> String {
     let reasons = router.totals.drops.map { "\($0.reason) \($0.packets)" }
@@ -74,7 +76,7 @@ extension DemoReport.Exchange {
 extension DemoReport.Router {
   fileprivate var cells: [String] {
     [
-      name, "\(totals.received.packets)", "\(totals.transmitted.packets)", "\(totals.dropped)", "\(totals.punted)",
+      name, "\(totals.received.packets)", "\(totals.transmitted.packets)", "\(totals.dropped)", "\(totals.punted)", "\(lostBeforeRings)",
       packetsConserved ? "yes" : "NO", framesConserved ? "yes, all \(framesTotal)" : "NO",
     ]
   }
