@@ -6,23 +6,39 @@ import PrefixTable
 import Wire
 
 extension Engine {
-  @inline(__always)
-  mutating func encapsulate(_ batch: inout Batch, port: Int, state: ForwardingStateReader, only: (borrowing Packet) -> Bool = { _ in true }) {
+  /// Encapsulates the packets of `batch` that are in the set. Each stage is a function with a loop: the compiler inlines what a
+  /// packet needs into it, and gives it all registers.
+  mutating func encapsulate(_ batch: inout Batch, _ packets: PacketSet, port: Int, state: ForwardingStateReader) {
+    readInnerHeaders(&batch, packets, port: port, state: state)
+    lookups.run(state.table)
+    chooseLocators(&batch, state.chain)
+    prependHeaders(&batch, state.settings)
+  }
+
+  /// Stage 1.
+  @inline(never)
+  private mutating func readInnerHeaders(_ batch: inout Batch, _ packets: PacketSet, port: Int, state: ForwardingStateReader) {
     let table = state.table
-    let chain = state.chain
-    let count = batch.count
-    let settings = state.settings
     var roots = RootsCache()
     var known = KnownSources()
-    for i in 0..<count where only(batch[i]) {
+    for i in 0..<batch.count where packets.contains(i) {
       readInner(&batch[i], i, port: port, state: state, table: table, roots: &roots, known: &known)
     }
-    lookups.run(table)
-    for i in 0..<count { chain.mappings.prefetch(lookups[i]) }
+  }
+
+  /// Stage 3.
+  @inline(never)
+  private mutating func chooseLocators(_ batch: inout Batch, _ chain: ForwardingChain) {
+    for i in 0..<batch.count { chain.mappings.prefetch(lookups[i]) }
     var source = SourceCheck()
-    for i in 0..<count where batch[i].verdict.isPending { chooseLocator(&batch[i], i, chain, source: &source) }
+    for i in 0..<batch.count where batch[i].verdict.isPending { chooseLocator(&batch[i], i, chain, source: &source) }
+  }
+
+  /// Stage 4.
+  @inline(never)
+  private mutating func prependHeaders(_ batch: inout Batch, _ settings: EngineSettings) {
     let trafficClassMask: UInt8 = settings.copiesECN ? 0xFF : 0xFC
-    for i in 0..<count where batch[i].verdict.isPending {
+    for i in 0..<batch.count where batch[i].verdict.isPending {
       prepend(&batch[i], trafficClassMask, computesUDPChecksum: settings.computesUDPChecksum)
     }
   }
