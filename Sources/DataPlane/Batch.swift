@@ -13,7 +13,7 @@ import XDP
   /// Ethernet header that is taken off.
   static let minimumHeadroom = 80
   /// A `sourcePlace` that says: no lookup was needed, the source is ours.
-  static let knownSource: UInt16 = 0xFFFF
+  @usableFromInline static var knownSource: UInt16 { 0xFFFF }
 
   /// First byte of the frame.
   @usableFromInline var start: UnsafeMutableRawPointer
@@ -34,7 +34,7 @@ import XDP
   /// 24 bits.
   @usableFromInline var instanceID: UInt32 = 0
   /// Where the source is looked up. The destination has the packet's own place.
-  @usableFromInline var sourcePlace: UInt16 = 0
+  @usableFromInline var sourcePlace: UInt16 = Packet.knownSource
   @usableFromInline var counter: UInt32 = 0
   /// The header to put before the inner packet; nil until it is chosen.
   @usableFromInline var template: UnsafeMutableRawPointer?

@@ -6,21 +6,37 @@ import PrefixTable
 import Wire
 
 extension Engine {
-  @inline(__always)
-  mutating func decapsulate(_ batch: inout Batch, port: Int, state: ForwardingStateReader, only: (borrowing Packet) -> Bool = { _ in true }) {
+  /// Decapsulates the packets of `batch` that are in the set. Each stage is a function with a loop, as in `encapsulate`.
+  mutating func decapsulate(_ batch: inout Batch, _ packets: PacketSet, state: ForwardingStateReader) {
+    readOuterHeaders(&batch, packets, state: state)
+    lookups.run(state.table)
+    chooseHosts(&batch, state.chain)
+    deliverPackets(&batch)
+  }
+
+  /// Stage 1.
+  @inline(never)
+  private mutating func readOuterHeaders(_ batch: inout Batch, _ packets: PacketSet, state: ForwardingStateReader) {
     let table = state.table
     let settings = state.settings
-    let chain = state.chain
-    let count = batch.count
     var roots = RootsCache()
-    for i in 0..<count where only(batch[i]) {
+    for i in 0..<batch.count where packets.contains(i) {
       guard let outer = readOuter(&batch[i], state: state, settings: settings) else { continue }
       readLISP(&batch[i], i, outer, settings: settings, table: table, roots: &roots)
     }
-    lookups.run(table)
-    for i in 0..<count { chain.mappings.prefetch(lookups[i]) }
-    for i in 0..<count where batch[i].isDecapsulating { chooseHost(&batch[i], i, chain) }
-    for i in 0..<count where batch[i].isDecapsulating { deliver(&batch[i]) }
+  }
+
+  /// Stage 3.
+  @inline(never)
+  private mutating func chooseHosts(_ batch: inout Batch, _ chain: ForwardingChain) {
+    for i in 0..<batch.count { chain.mappings.prefetch(lookups[i]) }
+    for i in 0..<batch.count where batch[i].isDecapsulating { chooseHost(&batch[i], i, chain) }
+  }
+
+  /// Stage 4.
+  @inline(never)
+  private mutating func deliverPackets(_ batch: inout Batch) {
+    for i in 0..<batch.count where batch[i].isDecapsulating { deliver(&batch[i]) }
   }
 
   /// Whether a frame is a LISP packet for one of our RLOCs: how a port with both roles tells its directions apart.

@@ -6,25 +6,40 @@ import PrefixTable
 import Wire
 
 extension Engine {
-  @inline(__always)
-  mutating func encapsulate(_ batch: inout Batch, port: Int, state: ForwardingStateReader, only: (borrowing Packet) -> Bool = { _ in true }) {
+  /// Encapsulates the packets of `batch` that are in the set. Each stage is a function with a loop: the compiler inlines what a
+  /// packet needs into it, and gives it all registers.
+  mutating func encapsulate(_ batch: inout Batch, _ packets: PacketSet, port: Int, state: ForwardingStateReader) {
+    readInnerHeaders(&batch, packets, port: port, state: state)
+    lookups.run(state.table)
+    chooseLocators(&batch, state.chain)
+    prependHeaders(&batch, state.settings)
+  }
+
+  /// Stage 1.
+  @inline(never)
+  private mutating func readInnerHeaders(_ batch: inout Batch, _ packets: PacketSet, port: Int, state: ForwardingStateReader) {
     let table = state.table
-    let chain = state.chain
-    let count = batch.count
-    let settings = state.settings
     var roots = RootsCache()
     var known = KnownSources()
-    for i in 0..<count where only(batch[i]) {
+    for i in 0..<batch.count where packets.contains(i) {
       readInner(&batch[i], i, port: port, state: state, table: table, roots: &roots, known: &known)
     }
-    lookups.run(table)
-    for i in 0..<count { chain.mappings.prefetch(lookups[i]) }
+  }
+
+  /// Stage 3.
+  @inline(never)
+  private mutating func chooseLocators(_ batch: inout Batch, _ chain: ForwardingChain) {
+    for i in 0..<batch.count { chain.mappings.prefetch(lookups[i]) }
     var source = SourceCheck()
-    for i in 0..<count where batch[i].verdict.isPending { chooseLocator(&batch[i], i, chain, source: &source) }
-    var lisp = LISPWord()
+    for i in 0..<batch.count where batch[i].verdict.isPending { chooseLocator(&batch[i], i, chain, source: &source) }
+  }
+
+  /// Stage 4.
+  @inline(never)
+  private mutating func prependHeaders(_ batch: inout Batch, _ settings: EngineSettings) {
     let trafficClassMask: UInt8 = settings.copiesECN ? 0xFF : 0xFC
-    for i in 0..<count where batch[i].verdict.isPending {
-      prepend(&batch[i], &lisp, trafficClassMask, computesUDPChecksum: settings.computesUDPChecksum)
+    for i in 0..<batch.count where batch[i].verdict.isPending {
+      prepend(&batch[i], trafficClassMask, computesUDPChecksum: settings.computesUDPChecksum)
     }
   }
 
@@ -68,21 +83,6 @@ extension Engine {
     }
   }
 
-  /// The LISP header of the instance that was met last: flags and instance ID (rule E8).
-  struct LISPWord {
-    private var instanceID: UInt32 = 0
-    private var word: UInt64 = 0
-
-    @inline(__always)
-    mutating func of(_ instanceID: UInt32) -> UInt64 {
-      if instanceID != self.instanceID {
-        self.instanceID = instanceID
-        word = instanceID == 0 ? 0 : 1 << 59 | UInt64(instanceID) << 8
-      }
-      return word
-    }
-  }
-
   /// The last mapping that was found to be local, among sources that were looked up.
   struct SourceCheck { var localMapping: UInt32 = 0 }
 
@@ -104,16 +104,18 @@ extension Engine {
       let hash = FlowHash.of(inner)
       packet.describe(4, inner.totalLength, inner.timeToLive, inner.trafficClass, hash)
       lookups.put(place, roots.ipv4, high: addresses << 32, low: 0, in: table)
-      packet.sourcePlace = known.ipv4.contains(roots.ipv4, addresses)
-        ? Packet.knownSource : lookUpSource(roots.ipv4, (addresses & ~0 << 32, 0), table, state, &known.ipv4)
+      if !known.ipv4.contains(roots.ipv4, addresses) {
+        packet.sourcePlace = lookUpSource(roots.ipv4, (addresses & ~0 << 32, 0), table, state, &known.ipv4)
+      }
     } else if ethernet.etherType == EtherType.ipv6.rawValue {
       guard let inner = IPv6View(bytes), inner.totalLength <= 0xFFFF else { return packet.verdict = .drop(.innerMalformed) }
       let (to, from) = (inner.destination, inner.source)
       let hash = FlowHash.of(inner)
       packet.describe(6, inner.totalLength, inner.hopLimit, inner.trafficClass, hash)
       lookups.put(place, roots.ipv6, high: to.high, low: to.low, in: table)
-      packet.sourcePlace = known.ipv6.contains(roots.ipv6, from.high, from.low)
-        ? Packet.knownSource : lookUpSource(roots.ipv6, (from.high, from.low), table, state, &known.ipv6)
+      if !known.ipv6.contains(roots.ipv6, from.high, from.low) {
+        packet.sourcePlace = lookUpSource(roots.ipv6, (from.high, from.low), table, state, &known.ipv6)
+      }
     } else {
       packet.verdict = .drop(.notIP)
     }
@@ -189,9 +191,7 @@ extension Engine {
 
   /// Stage 4: decrement the inner packet, put the header before it, fill in what differs from packet to packet.
   @inline(__always)
-  private mutating func prepend(
-    _ packet: inout Packet, _ lisp: inout LISPWord, _ trafficClassMask: UInt8, computesUDPChecksum: Bool
-  ) {
+  private mutating func prepend(_ packet: inout Packet, _ trafficClassMask: UInt8, computesUDPChecksum: Bool) {
     // SAFETY: chooseLocator set it.
     guard let block = unsafe packet.template else { return packet.verdict = .drop(.noUsableLocator) }
     let template = unsafe TemplateBlock(base: block)
@@ -206,7 +206,7 @@ extension Engine {
       inner.store(timeToLive, at: 7)
     }
     let trafficClass = packet.trafficClass & trafficClassMask
-    let lisp = lisp.of(packet.instanceID)
+    let lisp = packet.instanceID == 0 ? 0 : 1 << 59 | UInt64(packet.instanceID) << 8
     let sourcePort = outerSourcePort(packet.flowHash)
     let tunnel = Int(fields.tunnelByteCount)
     let outer = unsafe PacketBytes(base: inner.base - tunnel, count: innerByteCount &+ tunnel)

@@ -36,9 +36,9 @@ public struct Engine: ~Copyable {
     let role = state.role(port)
     lookups.clear(reserving: Batch.capacity)
     if role == .site {
-      encapsulate(&batch, port: port, state: state)
+      encapsulate(&batch, .all, port: port, state: state)
     } else if role == .core {
-      decapsulate(&batch, port: port, state: state)
+      decapsulate(&batch, .all, state: state)
     } else {
       processMixed(&batch, port: port, role: role, state: state)
     }
@@ -52,8 +52,22 @@ public struct Engine: ~Copyable {
       return
     }
     // One pass per direction; a packet takes part in the pass that is its own.
-    decapsulate(&batch, port: port, state: state) { Engine.isForUs($0, state: state) }
+    var forUs = PacketSet.none
+    for i in 0..<batch.count where Engine.isForUs(batch[i], state: state) { forUs.insert(i) }
+    decapsulate(&batch, forUs, state: state)
     lookups.clear(reserving: Batch.capacity)
-    encapsulate(&batch, port: port, state: state) { $0.verdict.isPending }
+    encapsulate(&batch, forUs.complement, port: port, state: state)
   }
+}
+
+/// Some packets of a batch, by their places.
+struct PacketSet {
+  private var bits: UInt64
+
+  static var all: PacketSet { PacketSet(bits: ~0) }
+  static var none: PacketSet { PacketSet(bits: 0) }
+  var complement: PacketSet { PacketSet(bits: ~bits) }
+
+  @inline(__always) func contains(_ i: Int) -> Bool { bits &>> UInt64(truncatingIfNeeded: i) & 1 != 0 }
+  mutating func insert(_ i: Int) { bits |= 1 &<< UInt64(truncatingIfNeeded: i) }
 }

@@ -43,8 +43,6 @@ COLD bool is_local(uint32_t mapping, const struct chain *chain) {
   return set && set->action == LOCAL;
 }
 
-#define KNOWN_SOURCE 0xFFFF
-
 /// Addresses under one root that share their first bits, known to be ours.
 struct known_range {
   uint32_t root;
@@ -110,16 +108,16 @@ static inline void read_inner(struct cengine *engine, size_t place, unsigned por
     memcpy(&source, p + 12, 4);
     describe(packet, 4, u16(p + 2), p[8], p[1], hash_ipv4(p));
     put_lookup(&engine->lookups, place, table, roots.ipv4, p + 16, 4);
-    packet->source_place = is_known_ipv4(&known[0], roots.ipv4, source)
-                               ? KNOWN_SOURCE : look_up_source(&engine->lookups, roots.ipv4, p + 12, 4, table, chain, &known[0]);
+    if (!is_known_ipv4(&known[0], roots.ipv4, source))
+      packet->source_place = look_up_source(&engine->lookups, roots.ipv4, p + 12, 4, table, chain, &known[0]);
   } else if (type == 0x86DD) {
     if (!is_ipv6(p, length) || u16(p + 4) + 40u > 0xFFFF) { packet->verdict = INNER_MALFORMED; return; }
     uint64_t source[2];
     memcpy(source, p + 8, 16);
     describe(packet, 6, u16(p + 4) + 40, p[7], u16(p) >> 4, hash_ipv6(p));
     put_lookup(&engine->lookups, place, table, roots.ipv6, p + 24, 16);
-    packet->source_place = is_known(&known[1], roots.ipv6, source[0], source[1])
-                               ? KNOWN_SOURCE : look_up_source(&engine->lookups, roots.ipv6, p + 8, 16, table, chain, &known[1]);
+    if (!is_known(&known[1], roots.ipv6, source[0], source[1]))
+      packet->source_place = look_up_source(&engine->lookups, roots.ipv6, p + 8, 16, table, chain, &known[1]);
   } else {
     packet->verdict = NOT_IP;
   }
@@ -175,22 +173,8 @@ COLD void compute_udp_checksum(uint8_t *outer, size_t length) {
   put16(outer + 46, result == 0 ? 0xFFFF : result);
 }
 
-/// The LISP header of the instance that was met last.
-struct lisp_word {
-  uint32_t instance;
-  uint64_t word;
-};
-
-static inline uint64_t lisp_of(struct lisp_word *lisp, uint32_t instance) {
-  if (instance != lisp->instance) {
-    lisp->instance = instance;
-    lisp->word = instance == 0 ? 0 : 1ull << 59 | (uint64_t)instance << 8;
-  }
-  return lisp->word;
-}
-
 /// Stage 4.
-static inline void prepend(struct cengine *engine, struct packet *packet, struct lisp_word *lisp_word, uint8_t traffic_class_mask,
+static inline void prepend(struct cengine *engine, struct packet *packet, uint8_t traffic_class_mask,
                            bool computes_udp_checksum) {
   const struct template_block *template = packet->template;
   if (packet->inner_length > template->maximum_packet) { packet->verdict = OUTER_TOO_BIG; return; }
@@ -201,14 +185,14 @@ static inline void prepend(struct cengine *engine, struct packet *packet, struct
   uint8_t time_to_live = packet->time_to_live - 1;
   uint8_t *inner = packet->start + packet->inner_offset;
   if (packet->inner_family == 4) {
-    uint32_t word = u32(inner + 8), sum = (word & 0xFFFF) + 0x0100u;
-    put32(inner + 8, ((word - 0x01000000) & 0xFFFF0000) | ((sum + (sum >= 0xFFFF)) & 0xFFFF));
+    uint32_t word = u32(inner + 8), carry = (uint16_t)word >= 0xFEFF ? 0xFFFF : 0;
+    put32(inner + 8, word - 0x01000000 + 0x0100 - carry);
   } else {
     inner[7] = time_to_live;
   }
   uint8_t *outer = inner - template->tunnel_length;
   uint8_t traffic_class = packet->traffic_class & traffic_class_mask;
-  uint64_t lisp = lisp_of(lisp_word, packet->instance);
+  uint64_t lisp = packet->instance == 0 ? 0 : 1ull << 59 | (uint64_t)packet->instance << 8;
   uint16_t source_port = 0xC000 | (packet->flow_hash & 0x3FFF);
   if (template->tunnel_family == 4) {
     memcpy(inner - 72, template, 64);
@@ -245,7 +229,6 @@ void encapsulate(struct cengine *engine, unsigned port, const struct forwarding_
   struct chain chain = {state->mappings, state->sets, state->templates};
   struct settings settings = state->settings;
   struct known_range known[2] = {{.root = ~0u}, {.root = ~0u}};
-  struct lisp_word lisp = {0, 0};
   uint8_t traffic_class_mask = settings.copies_ecn ? 0xFF : 0xFC;
   size_t count = engine->count;
   for (size_t i = 0; i < count; i++) read_inner(engine, i, port, state, table, &chain, &cache, known);
@@ -255,5 +238,5 @@ void encapsulate(struct cengine *engine, unsigned port, const struct forwarding_
     if (engine->packets[i].verdict == PENDING) choose_locator(engine, i, &chain, &local);
   for (size_t i = 0; i < count; i++)
     if (engine->packets[i].verdict == PENDING)
-      prepend(engine, &engine->packets[i], &lisp, traffic_class_mask, settings.computes_udp_checksum);
+      prepend(engine, &engine->packets[i], traffic_class_mask, settings.computes_udp_checksum);
 }

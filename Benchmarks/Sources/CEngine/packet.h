@@ -9,6 +9,8 @@
 #include "lookup.h"
 #include "state.h"
 
+#define KNOWN_SOURCE 0xFFFF
+
 struct packet {
   uint8_t *start;
   uint32_t length;

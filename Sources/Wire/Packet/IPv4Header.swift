@@ -88,9 +88,8 @@ public struct IPv4View: Sendable {
   @inlinable @inline(__always)
   public static func decrement(_ bytes: PacketBytes) {
     let word = bytes.u32(8)
-    let sum = (word & 0xFFFF) &+ 0x0100
-    let checksum = (sum &+ (sum >= 0xFFFF ? 1 : 0)) & 0xFFFF
-    bytes.store((word &- 0x0100_0000) & 0xFFFF_0000 | checksum, at: 8)
+    let carry: UInt32 = UInt16(truncatingIfNeeded: word) >= 0xFEFF ? 0xFFFF : 0
+    bytes.store(word &- 0x0100_0000 &+ 0x0100 &- carry, at: 8)
   }
 
   /// Sets DSCP and ECN and keeps the checksum right.
