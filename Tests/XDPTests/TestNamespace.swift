@@ -77,4 +77,4 @@ let capabilityIPCLock: UInt64 = 1 << 14
 
 // In the C library, and declared only by another package's header.
 @_silgen_name("capget") private func capget(_ header: UnsafeMutableRawPointer, _ sets: UnsafeMutableRawPointer) -> CInt
-@_silgen_name("capset") private func capset(_ header: UnsafeMutableRawPointer, _ sets: UnsafeRawPointer) -> CInt
+@_silgen_name("capset") private func capset(_ header: UnsafeRawPointer, _ sets: UnsafeRawPointer) -> CInt
