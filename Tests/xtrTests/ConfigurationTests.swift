@@ -243,6 +243,10 @@ import Wire
       "[[interface]]\nname = \"a\"\nrole = \"site\"\n",
       ":1: interface: expected at least one with role \"core\" or \"both\": without it no site can be reached"
     ),
+    (
+      (0..<17).map { "[[interface]]\nname = \"p\($0)\"\nrole = \"both\"\n" }.joined(),
+      ":1: interface: expected at most 16, found 17"
+    ),
     // [[instance]]
     (ports + "[[instance]]\nid = 7\ntable = 0\n", ":9: instance[0].table: expected an integer in 1…4294967295, found 0"),
     (ports + "[[instance]]\nid = -1\ntable = 5\n", ":8: instance[0].id: expected an integer in 0…16777215, found -1"),

@@ -49,8 +49,9 @@ struct CheckCommand: ParsableCommand {
 
   static func text(_ file: String, _ configuration: Configuration, _ findings: [Finding]) -> String {
     var lines = [
-      "\(file) is valid: \(configuration.interfaces.count) interfaces, \(configuration.database.count) own EID-prefixes, "
-        + "\(configuration.mappings.count) mappings"
+      "\(file) is valid: \(counted(configuration.interfaces.count, "interface")), "
+        + "\(counted(configuration.database.count, "own EID-prefix", plural: "own EID-prefixes")), "
+        + counted(configuration.mappings.count, "mapping")
     ]
     for finding in findings {
       lines.append("\n\(finding.severity.rawValue): \(finding.subject): \(finding.what)")

@@ -67,13 +67,15 @@ struct ShowNeighboursCommand: ParsableCommand {
 
 struct ShowDropsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(commandName: "drops", abstract: "Dropped packets by reason.")
+  @Flag(help: "Also the reasons that never occurred; JSON always has them.")
+  var all = false
   @OptionGroup var format: FormatOption
   @OptionGroup var socket: SocketOption
 
   func run() throws {
     var client = try socket.connect()
     guard case .drops(let rows) = try client.ask(.drops) else { throw client.strange() }
-    ShowCommand.printEither(format, rows, StatusPrinter.text(rows))
+    ShowCommand.printEither(format, rows, StatusPrinter.text(rows, all: all))
   }
 }
 

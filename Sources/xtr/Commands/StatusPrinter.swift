@@ -15,8 +15,8 @@ enum StatusPrinter {
     """
     xtr \(status.version), process \(status.pid): \(status.state.rawValue) for \(duration(seconds: status.uptimeSeconds)), \
     configuration \(status.configuration)
-    \(grouped(status.mappings)) mappings over \(grouped(status.locators)) locators, \(grouped(status.databasePrefixes)) own \
-    EID-prefixes, generation \(grouped(status.generation))
+    \(counted(status.mappings, "mapping")) over \(counted(status.locators, "locator")), \
+    \(counted(status.databasePrefixes, "own EID-prefix", plural: "own EID-prefixes")), generation \(grouped(status.generation))
     """
   }
 
@@ -118,9 +118,12 @@ enum StatusPrinter {
     return table.text(empty: "no neighbours in use")
   }
 
-  static func text(_ drops: [DropStatus]) -> String {
+  /// Reasons that never occurred are left out unless `all` are wanted.
+  static func text(_ drops: [DropStatus], all: Bool) -> String {
     var table = TextTable(("PACKETS", .right), ("REASON", .left), ("DIRECTION", .left), ("MEANING", .left))
-    for row in drops { table.add(grouped(row.packets), row.reason, row.direction?.rawValue ?? "", row.meaning) }
+    for row in drops where all || row.packets > 0 {
+      table.add(grouped(row.packets), row.reason, row.direction?.rawValue ?? "", row.meaning)
+    }
     return table.text(empty: "no packet was dropped")
   }
 

@@ -43,6 +43,11 @@ func grouped(_ number: some BinaryInteger) -> String {
   return text
 }
 
+/// "1 mapping", "1,000 mappings".
+func counted(_ number: Int, _ noun: String, plural: String? = nil) -> String {
+  "\(grouped(number)) \(number == 1 ? noun : plural ?? noun + "s")"
+}
+
 /// Seconds as "3 d 4 h", "4 h 5 min", "5 min 6 s" or "6 s".
 func duration(seconds: Double) -> String {
   let whole = seconds.isFinite && seconds > 0 ? Int(min(seconds, 1e12)) : 0

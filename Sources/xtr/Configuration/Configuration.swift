@@ -9,6 +9,9 @@ import Wire
 
 /// A whole, checked configuration. Thread: any.
 struct Configuration: Sendable, Equatable {
+  /// The most ports that the data plane is laid out for.
+  static let maximumInterfaces = 16
+
   var router = Router()
   var encapsulation = Encapsulation()
   var decapsulation = Decapsulation()

@@ -144,6 +144,9 @@ struct ConfigurationReader {
       }
       return interface
     }
+    if interfaces.count > Configuration.maximumInterfaces {
+      root.problem("interface", "expected at most \(Configuration.maximumInterfaces), found \(interfaces.count)")
+    }
     // A role that could not be read may be the one that is missing here.
     guard problems.isEmpty else { return interfaces }
     if !interfaces.contains(where: \.role.facesCore) {

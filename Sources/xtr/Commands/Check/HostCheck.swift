@@ -79,25 +79,31 @@ struct HostCheck {
 
   private func queues() -> [Finding] {
     let counts = ports.compactMap { port in port.facts.map { ($0.interface.name, $0.interface.queueCount) } }
-    guard let most = counts.map(\.1).max() else { return [] }
+    guard let most = counts.map(\.1).max(), let fewest = counts.map(\.1).min() else { return [] }
     var findings: [Finding] = []
     if Set(counts.map(\.1)).count > 1 {
       let list = counts.map { "\($0.0) \($0.1)" }.joined(separator: ", ")
       findings.append(
         Finding(
           .warning, "queues", "the ports differ in queues (\(list)): a packet leaves by the queue it came on, so some wait for others",
-          cure: "`ethtool -L NAME combined \(counts.map(\.1).min() ?? 1)` on those that have more"))
+          cure: "`ethtool -L NAME combined \(fewest)` on those that have more"))
+    }
+    if case .count(let workers) = configuration.router.workers, workers > fewest {
+      findings.append(
+        Finding(
+          .error, "workers", "\(workers) workers, and a port with \(counted(fewest, "queue"))",
+          cure: "workers = \(fewest) or \"auto\", or more queues: `ethtool -L NAME combined \(workers)`"))
     }
     if case .count(let workers) = configuration.router.workers, workers < most {
       findings.append(
         Finding(
-          .warning, "workers", "\(workers) for \(most) queues: one worker serves several queues",
+          .warning, "workers", "\(workers) for \(counted(most, "queue")): one worker serves several queues",
           cure: "workers = \"auto\", or `ethtool -L NAME combined \(workers)`"))
     }
     if most > host.processorCount {
       findings.append(
         Finding(
-          .warning, "workers", "\(most) queues and \(host.processorCount) processors: workers share processors",
+          .warning, "workers", "\(counted(most, "queue")) and \(counted(host.processorCount, "processor")): workers share processors",
           cure: "`ethtool -L NAME combined \(host.processorCount)`"))
     }
     return findings
@@ -155,7 +161,8 @@ struct HostCheck {
       let word = family == .ipv4 ? "IPv4" : "IPv6"
       findings.append(
         Finding(
-          .warning, "mappings", "\(unusable) locators are \(word), and no core interface has an \(word) address: they cannot be used",
+          .warning, "mappings",
+          "\(counted(unusable, "locator")) of family \(word), and no core interface has an \(word) address: not usable",
           cure: "give a core interface an \(word) address"))
     }
     return findings

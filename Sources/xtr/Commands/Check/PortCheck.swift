@@ -8,6 +8,9 @@ extension HostCheck {
   /// The largest packet with Ethernet header that native XDP takes on the drivers that demand one page per frame, less a
   /// margin for tags.
   static let nativeMTU = 3000
+  /// The largest packet that a frame of 4096 bytes holds beside the kernel's headroom of 256 (XDP_PACKET_HEADROOM), an Ethernet
+  /// header and a VLAN tag. The router refuses more.
+  static let frameMTU = frameByteCount - 256 - 18
 
   func port(_ port: PortFacts) -> [Finding] {
     let name = port.configuration.name
@@ -18,14 +21,24 @@ extension HostCheck {
     if !facts.interface.isUp {
       findings.append(Finding(.error, name, "the interface is down", cure: "`ip link set \(name) up`"))
     }
-    if let id = port.attachedProgram {
+    if let id = port.attachedProgram, port.isRouters {
+      findings.append(
+        Finding(
+          .info, name, "the router that runs with this control socket has its XDP program (id \(id)) here",
+          cure: "nothing needs to be done; a second router cannot have the interface"))
+    } else if let id = port.attachedProgram {
       findings.append(
         Finding(
           .error, name, "an XDP program (id \(id)) is attached already",
-          cure: "end the program that owns it, a running xtr for one, or `ip link set dev \(name) xdp off`"))
+          cure: "end the program that owns it, or `ip link set dev \(name) xdp off`"))
     }
     findings += driver(facts, port.configuration)
-    if facts.interface.mtu > Self.nativeMTU, port.configuration.attach != .generic {
+    if facts.interface.mtu > Self.frameMTU {
+      findings.append(
+        Finding(
+          .error, name, "MTU \(facts.interface.mtu) bytes: a frame holds packets of at most \(Self.frameMTU)",
+          cure: "`ip link set \(name) mtu \(Self.nativeMTU)`"))
+    } else if facts.interface.mtu > Self.nativeMTU, port.configuration.attach != .generic {
       findings.append(
         Finding(
           .warning, name, "MTU \(facts.interface.mtu) bytes: many drivers refuse native XDP above about \(Self.nativeMTU)",

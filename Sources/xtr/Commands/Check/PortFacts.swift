@@ -18,17 +18,21 @@ struct PortFacts {
   var cure = ""
   /// The id of an XDP program that is attached, ours or another's.
   var attachedProgram: UInt32?
+  /// Whether the router that listens at the configuration's control socket has this port: the program is its own then.
+  var isRouters = false
   /// Its addresses that could be RLOCs.
   var addresses: [IPAddress] = []
 
   static func gather(_ configuration: Configuration) -> [PortFacts] {
     let addresses = (try? KernelQueries().addresses()) ?? []
+    let routers = portsOfRouter(configuration.router.controlSocket)
     return configuration.interfaces.map { port in
       var found = PortFacts(configuration: port)
       do throws(XDPError) {
         let facts = try InterfaceFacts.of(try Interface.named(port.name))
         found.facts = facts
         found.attachedProgram = program(on: facts.interface.index)
+        found.isRouters = routers.contains(facts.interface.index)
         found.addresses =
           addresses
           .filter { $0.interfaceIndex == facts.interface.index && $0.isUsable }.map(\.address).filter { $0.locatorFault == nil }
@@ -36,6 +40,17 @@ struct PortFacts {
         found.note(error)
       }
       return found
+    }
+  }
+
+  /// The interface indices of the ports of the router that listens at `path`; none when nobody does.
+  private static func portsOfRouter(_ path: String) -> Set<UInt32> {
+    do throws(ControlClientError) {
+      var client = try ControlClient(path: path, timeoutSeconds: 2)
+      guard case .interfaces(let ports) = try client.request(.interfaces) else { return [] }
+      return Set(ports.map(\.index))
+    } catch {
+      return []
     }
   }
 
@@ -75,7 +90,7 @@ struct PathFacts: Equatable {
         let name = names[path.interfaceIndex] ?? "interface \(path.interfaceIndex)"
         if !core.contains(name) { paths.astray[address.description] = name }
       case .local: paths.unroutable[address.description] = "it is an address of this host"
-      case .refused(let refusal): paths.unroutable[address.description] = "\(refusal)"
+      case .refused(let refusal): paths.unroutable[address.description] = refusal.words
       case .special(let type, _): paths.unroutable[address.description] = "its route is of type \(type)"
       case nil: break
       }
@@ -94,5 +109,17 @@ extension Configuration {
         case .action: []
         }
       })
+  }
+}
+
+extension RouteRefusal {
+  /// In words that follow "no way to …: ".
+  fileprivate var words: String {
+    switch self {
+    case .noRoute: "there is no route"
+    case .unreachable: "the route says unreachable"
+    case .prohibit: "the route says prohibited"
+    case .blackhole: "the route is a blackhole"
+    }
   }
 }
