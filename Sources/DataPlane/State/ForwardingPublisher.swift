@@ -179,9 +179,9 @@ public final class ForwardingPublisher {
     if !unpublished.isEmpty && state.generation > 0 { startEpochForReplacements() }
     let oldest = quiescentState.oldest()
     table.reclaim(oldest: oldest)
-    let ready = waiting.prefix { $0.epoch <= oldest }.count
-    for i in 0..<ready { free(waiting[i].reclamation) }
-    waiting.removeFirst(ready)
+    let ready = waiting.prefix { $0.epoch <= oldest }
+    waiting.removeFirst(ready.count)  // before they are freed: an action may itself publish and reclaim
+    for entry in ready { free(entry.reclamation) }
   }
 
   /// Whether anything still waits for a worker.
