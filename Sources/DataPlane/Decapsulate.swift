@@ -204,6 +204,8 @@ extension Engine {
     let fields = template?.fields
     let isExpired = packet.timeToLive <= 1
     let goesToKernel = isExpired || !(fields?.verdict.isTransmit ?? false)
+    // Before anything is written: the source is told with the packet as it came.
+    guard goesToKernel || packet.innerByteCount <= fields?.maximumPacket ?? 0 else { return packet.verdict = .drop(.deliveryTooBig) }
     let timeToLive = goesToKernel ? packet.timeToLive : packet.timeToLive &- 1
     if packet.innerFamily == 4 {
       let ip = IPv4View(proven: inner)
@@ -223,7 +225,6 @@ extension Engine {
       packet.verdict = .punt(isExpired ? .timeExceeded : .innerNeighbour)
       return
     }
-    guard packet.innerByteCount <= fields.maximumPacket else { return packet.verdict = .drop(.deliveryTooBig) }
     unsafe template.copyDelivery(before: inner.base)
     let ethernet = Int(fields.ethernetByteCount)
     unsafe packet.start = inner.base - ethernet

@@ -73,7 +73,7 @@ public final class ForwardingPublisher {
   // MARK: - Templates and sets
 
   public func addTemplate(_ template: HeaderTemplate) throws(StateError) -> TemplateHandle {
-    guard let handle = templates.allocate() else { throw .full("locator template", limit: 1 << 22) }
+    guard let handle = templates.allocate() else { throw .full("locator template", limit: templates.limit) }
     replaceTemplate(handle, template)
     return handle
   }
@@ -89,7 +89,7 @@ public final class ForwardingPublisher {
   public func removeTemplate(_ handle: TemplateHandle) { unpublished.append(.templateHandle(handle)) }
 
   public func addSet(_ set: LocatorSet) throws(StateError) -> SetHandle {
-    guard let handle = sets.allocate() else { throw .full("locator set", limit: 1 << 22) }
+    guard let handle = sets.allocate() else { throw .full("locator set", limit: sets.limit) }
     replaceSet(handle, set)
     return handle
   }
@@ -106,9 +106,13 @@ public final class ForwardingPublisher {
 
   // MARK: - Mappings, ports, settings
 
-  /// Adds or replaces what packets to `prefix` meet. `counters` is the first of the set's locator counters.
+  /// Adds or replaces what packets to `prefix` meet. `counters` is the first of the set's locator counters: as many as the set's
+  /// ordinals ask for, at most 256, must lie below WorkerCounters.maximumLocatorCounters.
   public func setMapping(_ prefix: EIDPrefix, set: SetHandle, counters: UInt32) throws(StateError) {
-    guard let index = mappings.add(MappingRecord(set: set, counters: counters)) else { throw .full("mapping", limit: 1 << 23) }
+    guard Int(counters) + Int(UInt8.max) < WorkerCounters.maximumLocatorCounters else {
+      throw .full("locator counter", limit: WorkerCounters.maximumLocatorCounters)
+    }
+    guard let index = mappings.add(MappingRecord(set: set, counters: counters)) else { throw .full("mapping", limit: mappings.limit) }
     do {
       if let old = try table.update(prefix, value: index) { unpublished.append(.mapping(old)) }
       added.append(index)
@@ -179,9 +183,9 @@ public final class ForwardingPublisher {
     if !unpublished.isEmpty && state.generation > 0 { startEpochForReplacements() }
     let oldest = quiescentState.oldest()
     table.reclaim(oldest: oldest)
-    let ready = waiting.prefix { $0.epoch <= oldest }.count
-    for i in 0..<ready { free(waiting[i].reclamation) }
-    waiting.removeFirst(ready)
+    let ready = waiting.prefix { $0.epoch <= oldest }
+    waiting.removeFirst(ready.count)  // before they are freed: an action may itself publish and reclaim
+    for entry in ready { free(entry.reclamation) }
   }
 
   /// Whether anything still waits for a worker.

@@ -38,6 +38,7 @@ struct HandleTable: ~Copyable {
   }
 
   var count: Int { Int(next) - 1 - free.count }
+  var limit: Int { Int(capacity) - 1 }
 
   /// nil when all are taken.
   mutating func allocate() -> UInt32? {

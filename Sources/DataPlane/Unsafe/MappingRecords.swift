@@ -43,6 +43,7 @@ struct MappingRecords: ~Copyable {
   }
 
   var count: Int { Int(next) - 1 - free.count }
+  var limit: Int { Int(capacity) - 1 }
 
   /// A new record that no reader can see yet; nil when all are taken.
   mutating func add(_ record: MappingRecord) -> UInt32? {
