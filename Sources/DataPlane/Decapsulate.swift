@@ -9,31 +9,34 @@ extension Engine {
   /// Decapsulates the packets of `batch` that are in the set. Each stage is a function with a loop, as in `encapsulate`.
   mutating func decapsulate(_ batch: inout Batch, _ packets: PacketSet, state: ForwardingStateReader) {
     readOuterHeaders(&batch, packets, state: state)
+    readInnerHeaders(&batch, state.table, copiesDSCP: state.settings.copiesDSCP)
     lookups.run(state.table)
     chooseHosts(&batch, state.chain)
     deliverPackets(&batch)
   }
 
-  /// Stage 1.
+  /// Stage 1: which packets are LISP for us, and what their outer headers say.
   @inline(never)
-  private mutating func readOuterHeaders(_ batch: inout Batch, _ packets: PacketSet, state: ForwardingStateReader) {
-    let table = state.table
-    let settings = state.settings
-    var roots = RootsCache()
-    for i in 0..<batch.count where packets.contains(i) {
-      guard let outer = readOuter(&batch[i], state: state, settings: settings) else { continue }
-      readLISP(&batch[i], i, outer, settings: settings, table: table, roots: &roots)
-    }
+  private func readOuterHeaders(_ batch: inout Batch, _ packets: PacketSet, state: ForwardingStateReader) {
+    let verifies = state.settings.verifiesUDPChecksum
+    for i in 0..<batch.count where packets.contains(i) { readOuter(&batch[i], state: state, verifies: verifies) }
   }
 
-  /// Stage 3.
+  /// Stage 2: the inner headers; one lookup each, of the inner destination.
+  @inline(never)
+  private mutating func readInnerHeaders(_ batch: inout Batch, _ table: TableView, copiesDSCP: Bool) {
+    var roots = RootsCache()
+    for i in 0..<batch.count where batch[i].isDecapsulating { readInner(&batch[i], i, table, &roots, copiesDSCP: copiesDSCP) }
+  }
+
+  /// Stage 4, after the lookups.
   @inline(never)
   private mutating func chooseHosts(_ batch: inout Batch, _ chain: ForwardingChain) {
     for i in 0..<batch.count { chain.mappings.prefetch(lookups[i]) }
     for i in 0..<batch.count where batch[i].isDecapsulating { chooseHost(&batch[i], i, chain) }
   }
 
-  /// Stage 4.
+  /// Stage 5.
   @inline(never)
   private mutating func deliverPackets(_ batch: inout Batch) {
     for i in 0..<batch.count where batch[i].isDecapsulating { deliver(&batch[i]) }
@@ -52,51 +55,46 @@ extension Engine {
       && upper.offset + 4 <= outer.totalLength && bytes.u16(upper.offset + 2) == LISPPort.data
   }
 
-  /// What the outer IP header tells.
-  struct Outer {
-    var trafficClass: UInt8
-    var timeToLive: UInt8
-    /// The UDP datagram, cut to the IP length.
-    var datagram: PacketBytes
-  }
-
-  /// Stage 1: the outer IP header; nil when the packet has got its verdict.
+  /// Stage 1: outer IP, UDP and LISP headers. Leaves in the packet where the inner one begins and how many bytes the outer
+  /// lengths leave it, and the outer TTL and traffic class.
   @inline(__always)
-  private func readOuter(_ packet: inout Packet, state: ForwardingStateReader, settings: EngineSettings) -> Outer? {
-    guard let ethernet = EthernetView(packet.frame) else { return packet.drop(.frameMalformed) }
+  private func readOuter(_ packet: inout Packet, state: ForwardingStateReader, verifies: Bool) {
+    guard let ethernet = EthernetView(packet.frame) else { return packet.verdict = .drop(.frameMalformed) }
     let bytes = packet.frame.dropFirst(ethernet.payloadOffset)
+    let (trafficClass, timeToLive): (UInt8, UInt8)
+    let datagram: PacketBytes
     if ethernet.etherType == EtherType.ipv4.rawValue {
-      guard let ip = IPv4View(bytes) else { return packet.drop(.outerMalformed) }
-      guard ip.protocolNumber == IPProtocol.udp.rawValue else { return packet.drop(.notLISP) }
-      guard !ip.isFragment else { return packet.drop(.outerFragment) }
+      guard let ip = IPv4View(bytes) else { return packet.verdict = .drop(.outerMalformed) }
+      guard ip.protocolNumber == IPProtocol.udp.rawValue else { return packet.verdict = .drop(.notLISP) }
+      guard !ip.isFragment else { return packet.verdict = .drop(.outerFragment) }
       let source = ip.source
-      guard isLegalSource(source), !state.isOwn(source) else { return packet.drop(.outerSourceInvalid) }
-      let datagram = ip.payload
-      if settings.verifiesUDPChecksum,
-        !hasRightChecksum(datagram, .v4(IPv4Address(rawValue: source)), .v4(IPv4Address(rawValue: ip.destination)))
-      {
-        return packet.drop(.udpChecksumWrong)
+      guard isLegalSource(source), !state.isOwn(source) else { return packet.verdict = .drop(.outerSourceInvalid) }
+      (trafficClass, timeToLive, datagram) = (ip.trafficClass, ip.timeToLive, ip.payload)
+      if verifies, !hasRightChecksum(datagram, .v4(IPv4Address(rawValue: source)), .v4(IPv4Address(rawValue: ip.destination))) {
+        return packet.verdict = .drop(.udpChecksumWrong)
       }
-      return Outer(trafficClass: ip.trafficClass, timeToLive: ip.timeToLive, datagram: datagram)
     } else if ethernet.etherType == EtherType.ipv6.rawValue {
-      guard let ip = IPv6View(bytes) else { return packet.drop(.outerMalformed) }
+      guard let ip = IPv6View(bytes) else { return packet.verdict = .drop(.outerMalformed) }
       var offset = IPv6View.byteCount
       if ip.nextHeader != IPProtocol.udp.rawValue {
-        guard let upper = ip.upperLayer(), upper.protocolNumber == IPProtocol.udp.rawValue else { return packet.drop(.notLISP) }
-        guard !upper.isFragment else { return packet.drop(.outerFragment) }
+        guard let upper = ip.upperLayer(), upper.protocolNumber == IPProtocol.udp.rawValue else { return packet.verdict = .drop(.notLISP) }
+        guard !upper.isFragment else { return packet.verdict = .drop(.outerFragment) }
         offset = upper.offset
       }
       let source = ip.source
       guard !source.isMulticast, !source.isUnspecified, !source.isLoopback, !state.isOwn(source) else {
-        return packet.drop(.outerSourceInvalid)
+        return packet.verdict = .drop(.outerSourceInvalid)
       }
-      let datagram = bytes.prefix(ip.totalLength).dropFirst(offset)
-      if settings.verifiesUDPChecksum, !hasRightChecksum(datagram, .v6(source), .v6(ip.destination)) {
-        return packet.drop(.udpChecksumWrong)
+      (trafficClass, timeToLive, datagram) = (ip.trafficClass, ip.hopLimit, bytes.prefix(ip.totalLength).dropFirst(offset))
+      if verifies, !hasRightChecksum(datagram, .v6(source), .v6(ip.destination)) {
+        return packet.verdict = .drop(.udpChecksumWrong)
       }
-      return Outer(trafficClass: ip.trafficClass, timeToLive: ip.hopLimit, datagram: datagram)
+    } else {
+      return packet.verdict = .drop(.notIP)
     }
-    return packet.drop(.notIP)
+    packet.trafficClass = trafficClass
+    packet.timeToLive = timeToLive
+    readLISP(&packet, datagram)
   }
 
   /// Rule D13, for IPv4: not 0/8, 127/8, or 224/3 (multicast, reserved, broadcast).
@@ -107,59 +105,49 @@ extension Engine {
 
   /// Stage 1, on: UDP and LISP headers.
   @inline(__always)
-  private mutating func readLISP(
-    _ packet: inout Packet, _ place: Int, _ outer: Outer, settings: EngineSettings, table: TableView, roots: inout RootsCache
-  ) {
-    guard let udp = UDPView(outer.datagram) else { return packet.verdict = .drop(.udpMalformed) }
+  private func readLISP(_ packet: inout Packet, _ datagram: PacketBytes) {
+    guard let udp = UDPView(datagram) else { return packet.verdict = .drop(.udpMalformed) }
     guard udp.destinationPort == LISPPort.data else { return packet.verdict = .drop(.notLISP) }
-    let payload = outer.datagram.prefix(udp.length).dropFirst(UDPView.byteCount)
+    let payload = datagram.prefix(udp.length).dropFirst(UDPView.byteCount)
     guard let lisp = LISPView(payload) else { return packet.verdict = .drop(.lispTruncated) }
     guard lisp.keyID == 0 else { return packet.verdict = .drop(.encryptedWithoutKey) }
     let instanceID = lisp.instanceID
     packet.instanceID = instanceID
     guard instanceID != InstanceID.control.rawValue else { return passUp(&packet) }
-    let roots = roots.find(instanceID, table)
-    guard roots.isKnown else { return packet.verdict = .drop(.instanceUnknown) }
-    readInner(&packet, place, payload.dropFirst(LISPView.byteCount), outer, settings: settings, table: table, roots: roots)
+    packet.innerOffset = unsafe UInt16(truncatingIfNeeded: payload.base - packet.start &+ LISPView.byteCount)
+    packet.innerByteCount = UInt16(truncatingIfNeeded: payload.count &- LISPView.byteCount)
   }
 
-  /// Stage 1, on: the inner header and the lookup of its destination, within what the outer lengths leave (rule D11: longer
-  /// frames are trimmed, shorter ones dropped).
+  /// Stage 2: the inner header, within what the outer lengths leave (rule D11: longer frames are trimmed, shorter ones dropped).
+  /// TTL and traffic class become those to deliver with (RFC 6040).
   @inline(__always)
-  private mutating func readInner(
-    _ packet: inout Packet, _ place: Int, _ bytes: PacketBytes, _ outer: Outer, settings: EngineSettings, table: TableView, roots: InstanceRoots
-  ) {
+  private mutating func readInner(_ packet: inout Packet, _ place: Int, _ table: TableView, _ roots: inout RootsCache, copiesDSCP: Bool) {
+    let roots = roots.find(packet.instanceID, table)
+    guard roots.isKnown else { return packet.verdict = .drop(.instanceUnknown) }
+    let bytes = packet.inner
     guard bytes.count >= IPv4View.minimumByteCount else { return packet.verdict = .drop(.innerTruncated) }
-    let innerOffset = unsafe bytes.base - packet.start
-    if bytes.u8(0) >> 4 == 4 {
+    let family = bytes.u8(0) >> 4
+    let byteCount: Int
+    let (timeToLive, trafficClass): (UInt8, UInt8)
+    if family == 4 {
       guard let inner = IPv4View(bytes) else { return packet.verdict = .drop(.innerTruncated) }
-      let destination = UInt64(inner.destination) << 32
-      describe(&packet, 4, inner.totalLength, inner.timeToLive, inner.trafficClass, outer, settings)
-      lookups.put(place, roots.ipv4, high: destination, low: 0, in: table)
-    } else if bytes.u8(0) >> 4 == 6 {
+      (byteCount, timeToLive, trafficClass) = (inner.totalLength, inner.timeToLive, inner.trafficClass)
+      lookups.put(place, roots.ipv4, high: inner.addresses << 32, low: 0, in: table)
+    } else if family == 6 {
       guard let inner = IPv6View(bytes) else { return packet.verdict = .drop(.innerTruncated) }
-      let destination = inner.destination
-      describe(&packet, 6, inner.totalLength, inner.hopLimit, inner.trafficClass, outer, settings)
-      lookups.put(place, roots.ipv6, high: destination.high, low: destination.low, in: table)
+      (byteCount, timeToLive, trafficClass) = (inner.totalLength, inner.hopLimit, inner.trafficClass)
+      lookups.put(place, roots.ipv6, high: inner.destination.high, low: inner.destination.low, in: table)
     } else {
       return packet.verdict = .drop(.innerVersionUnknown)
     }
-    packet.innerOffset = UInt16(truncatingIfNeeded: innerOffset)
-  }
-
-  /// TTL and traffic class are those to deliver with; a congestion mark that the packet cannot carry ends its way.
-  @inline(__always)
-  private func describe(
-    _ packet: inout Packet, _ family: UInt8, _ byteCount: Int, _ timeToLive: UInt8, _ trafficClass: UInt8, _ outer: Outer,
-    _ settings: EngineSettings
-  ) {
-    packet.innerFamily = family
-    packet.innerByteCount = UInt16(truncatingIfNeeded: byteCount)
-    packet.timeToLive = min(timeToLive, outer.timeToLive)
-    guard let ecn = ECN.decapsulated(inner: ECN(trafficClass: trafficClass), outer: ECN(trafficClass: outer.trafficClass)) else {
+    let outerTrafficClass = packet.trafficClass
+    guard let ecn = ECN.decapsulated(inner: ECN(trafficClass: trafficClass), outer: ECN(trafficClass: outerTrafficClass)) else {
       return packet.verdict = .drop(.congestionMarkLost)
     }
-    packet.trafficClass = (settings.copiesDSCP ? outer.trafficClass : trafficClass) & 0xFC | ecn.rawValue
+    packet.innerFamily = family
+    packet.innerByteCount = UInt16(truncatingIfNeeded: byteCount)
+    packet.timeToLive = min(timeToLive, packet.timeToLive)
+    packet.trafficClass = (copiesDSCP ? outerTrafficClass : trafficClass) & 0xFC | ecn.rawValue
   }
 
   /// Rule D14: the whole packet, from its outer header, is the host's.
@@ -178,7 +166,7 @@ extension Engine {
     return InternetChecksum.udp(source: source, destination: destination, datagram: datagram.prefix(udp.length)) == 0
   }
 
-  /// Stage 3: is the destination ours (rule D5), and do we know its host's link-layer address.
+  /// Stage 4: is the destination ours (rule D5), and do we know its host's link-layer address.
   @inline(__always)
   private func chooseHost(_ packet: inout Packet, _ place: Int, _ chain: ForwardingChain) {
     let mapping = lookups[place]
@@ -195,7 +183,7 @@ extension Engine {
     packet.counter = record.counters
   }
 
-  /// Stage 4: TTL and traffic class of the inner packet, then the site's Ethernet header before it; or, without a host's
+  /// Stage 5: TTL and traffic class of the inner packet, then the site's Ethernet header before it; or, without a host's
   /// address or TTL left, the bare packet to the kernel, which resolves, decrements and answers.
   @inline(__always)
   private mutating func deliver(_ packet: inout Packet) {
@@ -235,13 +223,7 @@ extension Engine {
 }
 
 extension Packet {
-  /// Whether the packet takes part in decapsulation and has no verdict yet.
+  /// Whether the packet takes part in decapsulation and has no verdict yet: it has an inner packet then.
   @inline(__always)
-  fileprivate var isDecapsulating: Bool { verdict.isPending && innerFamily != 0 }
-
-  @inline(__always)
-  fileprivate mutating func drop(_ reason: DropReason) -> Engine.Outer? {
-    verdict = .drop(reason)
-    return nil
-  }
+  fileprivate var isDecapsulating: Bool { verdict.isPending && innerOffset != 0 }
 }

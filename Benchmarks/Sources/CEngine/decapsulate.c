@@ -4,16 +4,6 @@
 
 #include "packet.h"
 
-#define COLD static __attribute__((noinline))
-
-/// What the outer header tells, and the bytes that are left of the packet by its account.
-struct outer {
-  uint8_t traffic_class;
-  uint8_t time_to_live;
-  uint8_t *datagram;
-  size_t length;
-};
-
 /// RFC 6040 4.2; −1: drop.
 static inline int combine_ecn(uint8_t inner, uint8_t outer) {
   unsigned place = (inner & 3u) << 3 | (outer & 3u) << 1;
@@ -40,60 +30,29 @@ COLD void pass_up(struct packet *packet) {
   packet->verdict = CONTROL;
 }
 
-static inline void describe(struct packet *packet, uint8_t family, uint16_t length, uint8_t time_to_live, uint8_t traffic_class,
-                            const struct outer *outer, struct settings settings) {
-  packet->inner_family = family;
-  packet->inner_length = length;
-  packet->time_to_live = time_to_live < outer->time_to_live ? time_to_live : outer->time_to_live;
-  int ecn = combine_ecn(traffic_class, outer->traffic_class);
-  if (ecn < 0) { packet->verdict = CONGESTION_MARK_LOST; return; }
-  packet->traffic_class = ((settings.copies_dscp ? outer->traffic_class : traffic_class) & 0xFC) | ecn;
-}
-
-static inline void read_inner(struct cengine *engine, size_t place, struct packet *packet, uint8_t *p, size_t length, const struct outer *outer,
-                              const struct forwarding_state *state, struct instance_roots roots) {
-  if (length < 20) { packet->verdict = INNER_TRUNCATED; return; }
-  size_t offset = p - packet->start;
-  if (p[0] >> 4 == 4) {
-    if (!is_ipv4(p, length)) { packet->verdict = INNER_TRUNCATED; return; }
-    describe(packet, 4, u16(p + 2), p[8], p[1], outer, state->settings);
-    put_lookup(&engine->lookups, place, state->table, roots.ipv4, p + 16, 4);
-  } else if (p[0] >> 4 == 6) {
-    if (!is_ipv6(p, length)) { packet->verdict = INNER_TRUNCATED; return; }
-    describe(packet, 6, u16(p + 4) + 40, p[7], u16(p) >> 4, outer, state->settings);
-    put_lookup(&engine->lookups, place, state->table, roots.ipv6, p + 24, 16);
-  } else {
-    packet->verdict = INNER_VERSION_UNKNOWN;
-    return;
-  }
-  packet->inner_offset = offset;
-}
-
-static inline void read_lisp(struct cengine *engine, size_t place, struct packet *packet, const struct outer *outer,
-                             const struct forwarding_state *state, struct roots_cache *cache) {
-  uint8_t *udp = outer->datagram;
-  if (outer->length < 8 || u16(udp + 4) < 8 || u16(udp + 4) > outer->length) { packet->verdict = UDP_MALFORMED; return; }
+static HOT void read_lisp(struct packet *packet, uint8_t *udp, size_t available) {
+  if (available < 8 || u16(udp + 4) < 8 || u16(udp + 4) > available) { packet->verdict = UDP_MALFORMED; return; }
   if (u16(udp + 2) != 4341) { packet->verdict = NOT_LISP; return; }
   size_t length = u16(udp + 4) - 8u;
   if (length < 8) { packet->verdict = LISP_TRUNCATED; return; }
   uint64_t lisp = u64(udp + 8);
   if (lisp >> 56 & 3) { packet->verdict = ENCRYPTED_WITHOUT_KEY; return; }
-  packet->instance = lisp >> 59 & 1 ? (lisp >> 8) & 0xFFFFFF : 0;
-  if (packet->instance == 0xFFFFFF) { pass_up(packet); return; }
-  struct instance_roots roots = find_roots(cache, packet->instance, state->table);
-  if ((roots.ipv4 | roots.ipv6) == 0) { packet->verdict = INSTANCE_UNKNOWN; return; }
-  read_inner(engine, place, packet, udp + 16, length - 8, outer, state, roots);
+  uint32_t instance = lisp >> 59 & 1 ? (lisp >> 8) & 0xFFFFFF : 0;
+  packet->instance = instance;
+  if (instance == 0xFFFFFF) { pass_up(packet); return; }
+  packet->inner_offset = udp + 16 - packet->start;
+  packet->inner_length = length - 8;
 }
 
 /// Stage 1.
-static inline void read_outer(struct cengine *engine, size_t place, const struct forwarding_state *state, struct roots_cache *cache) {
-  struct packet *packet = &engine->packets[place];
+static HOT void read_outer(struct packet *packet, const struct forwarding_state *state, bool verifies) {
   uint16_t type, vlan;
   size_t offset;
-  struct outer outer;
   if (!read_ethernet(packet, &type, &offset, &vlan)) { packet->verdict = FRAME_MALFORMED; return; }
   uint8_t *p = packet->start + offset;
   size_t length = packet->length - offset;
+  uint8_t traffic_class, time_to_live;
+  size_t header;
   if (type == 0x0800) {
     if (!is_ipv4(p, length)) { packet->verdict = OUTER_MALFORMED; return; }
     if (p[9] != 17) { packet->verdict = NOT_LISP; return; }
@@ -103,15 +62,14 @@ static inline void read_outer(struct cengine *engine, size_t place, const struct
       packet->verdict = OUTER_SOURCE_INVALID;
       return;
     }
-    size_t header = (size_t)(p[0] & 15) << 2;
-    outer = (struct outer){p[1], p[8], p + header, u16(p + 2) - header};
-    if (state->settings.verifies_udp_checksum && !has_right_checksum(outer.datagram, outer.length, p + 12, 8)) {
-      packet->verdict = UDP_CHECKSUM_WRONG;
-      return;
-    }
+    header = (size_t)(p[0] & 15) << 2;
+    length = u16(p + 2);
+    traffic_class = p[1];
+    time_to_live = p[8];
+    if (verifies && !has_right_checksum(p + header, length - header, p + 12, 8)) { packet->verdict = UDP_CHECKSUM_WRONG; return; }
   } else if (type == 0x86DD) {
     if (!is_ipv6(p, length)) { packet->verdict = OUTER_MALFORMED; return; }
-    size_t header = 40;
+    header = 40;
     if (p[6] != 17) {
       struct upper_layer upper;
       if (!upper_layer(p, &upper) || upper.protocol != 17) { packet->verdict = NOT_LISP; return; }
@@ -123,20 +81,55 @@ static inline void read_outer(struct cengine *engine, size_t place, const struct
       packet->verdict = OUTER_SOURCE_INVALID;
       return;
     }
-    outer = (struct outer){u16(p) >> 4, p[7], p + header, u16(p + 4) + 40u - header};
-    if (state->settings.verifies_udp_checksum && !has_right_checksum(outer.datagram, outer.length, p + 8, 32)) {
-      packet->verdict = UDP_CHECKSUM_WRONG;
-      return;
-    }
+    length = u16(p + 4) + 40u;
+    traffic_class = u16(p) >> 4;
+    time_to_live = p[7];
+    if (verifies && !has_right_checksum(p + header, length - header, p + 8, 32)) { packet->verdict = UDP_CHECKSUM_WRONG; return; }
   } else {
     packet->verdict = NOT_IP;
     return;
   }
-  read_lisp(engine, place, packet, &outer, state, cache);
+  packet->traffic_class = traffic_class;
+  packet->time_to_live = time_to_live;
+  read_lisp(packet, p + header, length - header);
 }
 
-/// Stage 3.
-static inline void choose_host(struct cengine *engine, size_t place, const struct chain *chain) {
+/// Stage 2.
+static HOT void read_inner(struct cengine *engine, size_t place, struct table_view table, struct roots_cache *cache, bool copies_dscp) {
+  struct packet *packet = &engine->packets[place];
+  struct instance_roots roots = find_roots(cache, packet->instance, table);
+  if ((roots.ipv4 | roots.ipv6) == 0) { packet->verdict = INSTANCE_UNKNOWN; return; }
+  const uint8_t *p = packet->start + packet->inner_offset;
+  size_t available = packet->inner_length, length;
+  if (available < 20) { packet->verdict = INNER_TRUNCATED; return; }
+  uint8_t family = p[0] >> 4, traffic_class, time_to_live;
+  if (family == 4) {
+    if (!is_ipv4(p, available)) { packet->verdict = INNER_TRUNCATED; return; }
+    length = u16(p + 2);
+    time_to_live = p[8];
+    traffic_class = p[1];
+    put_lookup(&engine->lookups, place, table, roots.ipv4, p + 16, 4);
+  } else if (family == 6) {
+    if (!is_ipv6(p, available)) { packet->verdict = INNER_TRUNCATED; return; }
+    length = u16(p + 4) + 40;
+    time_to_live = p[7];
+    traffic_class = u16(p) >> 4;
+    put_lookup(&engine->lookups, place, table, roots.ipv6, p + 24, 16);
+  } else {
+    packet->verdict = INNER_VERSION_UNKNOWN;
+    return;
+  }
+  uint8_t outer = packet->traffic_class;
+  int ecn = combine_ecn(traffic_class, outer);
+  if (ecn < 0) { packet->verdict = CONGESTION_MARK_LOST; return; }
+  packet->inner_family = family;
+  packet->inner_length = length;
+  if (time_to_live < packet->time_to_live) packet->time_to_live = time_to_live;
+  packet->traffic_class = ((copies_dscp ? outer : traffic_class) & 0xFC) | ecn;
+}
+
+/// Stage 4.
+static HOT void choose_host(struct cengine *engine, size_t place, const struct chain *chain) {
   struct packet *packet = &engine->packets[place];
   uint32_t mapping = engine->lookups.items[place].value;
   if (mapping == 0) { packet->verdict = DESTINATION_NOT_LOCAL; return; }
@@ -148,8 +141,8 @@ static inline void choose_host(struct cengine *engine, size_t place, const struc
   if (packet->template) __builtin_prefetch(packet->template, 0, 3);
 }
 
-/// Stage 4.
-static inline void deliver(struct cengine *engine, struct packet *packet) {
+/// Stage 5.
+static HOT void deliver(struct cengine *engine, struct packet *packet) {
   const struct template_block *template = packet->template;
   uint8_t *inner = packet->start + packet->inner_offset;
   size_t length = packet->inner_length;
@@ -191,9 +184,13 @@ static inline void deliver(struct cengine *engine, struct packet *packet) {
 void decapsulate(struct cengine *engine, const struct forwarding_state *state) {
   struct roots_cache cache = {.instance = NO_INSTANCE};
   struct chain chain = {state->mappings, state->sets, state->templates};
+  struct table_view table = state->table;
+  struct settings settings = state->settings;
   size_t count = engine->count;
-  for (size_t i = 0; i < count; i++) read_outer(engine, i, state, &cache);
-  run_lookups(&engine->lookups, state->table);
+  for (size_t i = 0; i < count; i++) read_outer(&engine->packets[i], state, settings.verifies_udp_checksum);
+  for (size_t i = 0; i < count; i++)
+    if (engine->packets[i].verdict == PENDING) read_inner(engine, i, table, &cache, settings.copies_dscp);
+  run_lookups(&engine->lookups, table);
   for (size_t i = 0; i < count; i++) __builtin_prefetch(chain.mappings + engine->lookups.items[i].value, 0, 3);
   for (size_t i = 0; i < count; i++)
     if (engine->packets[i].verdict == PENDING) choose_host(engine, i, &chain);

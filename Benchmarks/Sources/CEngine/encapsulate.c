@@ -4,8 +4,6 @@
 
 #include "packet.h"
 
-#define COLD static __attribute__((noinline))
-
 static const uint64_t k1 = 0x9E3779B97F4A7C15, k2 = 0xD6E8FEB86659FD93, k3 = 0xA0761D6478BD642F, k4 = 0xE7037ED1A0B428DB;
 
 static inline uint64_t fold(uint64_t a, uint64_t b) {
@@ -79,7 +77,7 @@ COLD uint16_t look_up_source(struct lookups *lookups, uint32_t root, const uint8
   return place;
 }
 
-static inline void describe(struct packet *packet, uint8_t family, uint16_t length, uint8_t time_to_live, uint8_t traffic_class,
+static HOT void describe(struct packet *packet, uint8_t family, uint16_t length, uint8_t time_to_live, uint8_t traffic_class,
                             uint32_t flow_hash) {
   packet->inner_family = family;
   packet->inner_length = length;
@@ -89,7 +87,7 @@ static inline void describe(struct packet *packet, uint8_t family, uint16_t leng
 }
 
 /// Stage 1.
-static inline void read_inner(struct cengine *engine, size_t place, unsigned port, const struct forwarding_state *state,
+static HOT void read_inner(struct cengine *engine, size_t place, unsigned port, const struct forwarding_state *state,
                               struct table_view table, const struct chain *chain, struct roots_cache *cache,
                               struct known_range known[2]) {
   struct packet *packet = &engine->packets[place];
@@ -137,7 +135,7 @@ COLD uint16_t other_action(uint8_t action) {
 }
 
 /// Stage 3.
-static inline void choose_locator(struct cengine *engine, size_t place, const struct chain *chain, uint32_t *local) {
+static HOT void choose_locator(struct cengine *engine, size_t place, const struct chain *chain, uint32_t *local) {
   struct packet *packet = &engine->packets[place];
   if (packet->source_place != KNOWN_SOURCE) {
     uint32_t from = engine->lookups.items[packet->source_place].value;
@@ -174,7 +172,7 @@ COLD void compute_udp_checksum(uint8_t *outer, size_t length) {
 }
 
 /// Stage 4.
-static inline void prepend(struct cengine *engine, struct packet *packet, uint8_t traffic_class_mask,
+static HOT void prepend(struct cengine *engine, struct packet *packet, uint8_t traffic_class_mask,
                            bool computes_udp_checksum) {
   const struct template_block *template = packet->template;
   if (packet->inner_length > template->maximum_packet) { packet->verdict = OUTER_TOO_BIG; return; }

@@ -7,6 +7,9 @@
 
 #include "state.h"
 
+#define HOT inline __attribute__((always_inline))
+#define COLD static __attribute__((noinline))
+
 struct lookup {
   uint8_t key[16];
   size_t position;
@@ -32,7 +35,7 @@ static inline struct instance_roots find_instance(struct table_view table, uint3
 }
 
 /// The address is in network byte order, `bytes` long. Reads the root node at once.
-static inline void put_lookup(struct lookups *lookups, size_t place, struct table_view table, uint32_t root, const uint8_t *address,
+static HOT void put_lookup(struct lookups *lookups, size_t place, struct table_view table, uint32_t root, const uint8_t *address,
                               size_t bytes) {
   struct lookup *item = &lookups->items[place];
   struct slot slot = *find_slot(table, root, address[0]);
