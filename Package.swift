@@ -60,7 +60,7 @@ let package = Package(
     .testTarget(name: "XDPTests", dependencies: ["XDP", "CLinux"]),
     .testTarget(name: "DataPlaneTests", dependencies: ["DataPlane", "XDP", "PrefixTable", "Wire", "CLinux"]),
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "Wire", "CLinux"]),
-    .testTarget(name: "MapCacheTests", dependencies: ["MapCache"]),
+    .testTarget(name: "MapCacheTests", dependencies: ["MapCache", "Wire"]),
     .testTarget(name: "ControlAPITests", dependencies: ["ControlAPI"]),
     .testTarget(name: "xtrTests", dependencies: ["xtr", "ControlAPI"]),
     .testTarget(name: "LabTests", dependencies: ["Lab", "Wire"]),

@@ -60,6 +60,14 @@ public struct IPPrefix: Hashable, Sendable {
 
   public var family: AddressFamily { address.family }
 
+  /// Three words, whatever the family: prefixes are the keys of tables with a million entries.
+  public func hash(into hasher: inout Hasher) {
+    let bits = address.leftAligned
+    hasher.combine(bits.high)
+    hasher.combine(bits.low)
+    hasher.combine(length << 8 | Int(family.rawValue))
+  }
+
   /// Whether `other` lies within this prefix (or is it).
   public func contains(_ other: IPPrefix) -> Bool {
     other.family == family && other.length >= length
@@ -92,6 +100,11 @@ public struct EIDPrefix: Hashable, Sendable, Comparable, CustomStringConvertible
   public init(_ instanceID: InstanceID, _ prefix: IPPrefix) {
     self.instanceID = instanceID
     self.prefix = prefix
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    prefix.hash(into: &hasher)
+    hasher.combine(instanceID.rawValue)
   }
 
   public static func < (a: Self, b: Self) -> Bool {
