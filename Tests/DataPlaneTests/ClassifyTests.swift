@@ -16,12 +16,15 @@ import Wire
     }
   }
 
-  static func ports(_ source: UInt16, _ destination: UInt16, _ rest: [UInt8] = [0, 0, 0, 0, 9, 9]) -> [UInt8] { big(source) + big(destination) + rest }
+  static func ports(_ source: UInt16, _ destination: UInt16, _ rest: [UInt8] = [0, 0, 0, 0, 9, 9]) -> [UInt8] {
+    big(source) + big(destination) + rest
+  }
 
   static let bases: [IPPacket] = [.v4(), .v6()]
 
   @Test(arguments: bases, [6, 17, 132] as [UInt8])
-  func `E3 the source port is constant for a flow, whatever else differs between its packets`(base: IPPacket, protocolNumber: UInt8) throws {
+  func `E3 the source port is constant for a flow, whatever else differs between its packets`(base: IPPacket, protocolNumber: UInt8) throws
+  {
     var random = SplitMix64(seed: 60)
     let packets = (0..<64).map { _ in
       var packet = base
@@ -112,7 +115,8 @@ import Wire
       return packet
     }
     func v6(_ protocolNumber: UInt8) -> IPPacket {
-      var packet = IPPacket.v6([protocolNumber, 0] + big(UInt16(random.below(0x1FFF) + 1) << 3 | UInt16(random.below(2))) + random.octets(4) + random.octets(24))
+      var packet = IPPacket.v6(
+        [protocolNumber, 0] + big(UInt16(random.below(0x1FFF) + 1) << 3 | UInt16(random.below(2))) + random.octets(4) + random.octets(24))
       packet.protocolNumber = 44
       return packet
     }

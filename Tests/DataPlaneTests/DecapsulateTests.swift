@@ -27,7 +27,8 @@ import Wire
     Frame.of(inner.octets, vlan: vlan, to: Rig.hostMAC.rawValue, from: Rig.siteMAC.rawValue)
   }
 
-  static func expectDelivery(_ outcome: Outcome, of inner: IPPacket, vlan: UInt16? = nil, sourceLocation: SourceLocation = #_sourceLocation) {
+  static func expectDelivery(_ outcome: Outcome, of inner: IPPacket, vlan: UInt16? = nil, sourceLocation: SourceLocation = #_sourceLocation)
+  {
     #expect(outcome.verdict == .transmit(UInt8(Port.site)), sourceLocation: sourceLocation)
     #expect(outcome.frame == delivered(inner, vlan: vlan), sourceLocation: sourceLocation)
   }
@@ -44,7 +45,9 @@ import Wire
   // MARK: - What is delivered
 
   @Test(arguments: inners, families)
-  func `E1 IPv4 and IPv6 packets under IPv4 and IPv6 headers are delivered, octet for octet`(inner: IPPacket, family: (String, String)) throws {
+  func `E1 IPv4 and IPv6 packets under IPv4 and IPv6 headers are delivered, octet for octet`(inner: IPPacket, family: (String, String))
+    throws
+  {
     let rig = try Self.rig()
     let outcome = rig.send(Frame.of(Self.lisp(inner, family).octets), port: Port.core)
     Self.expectDelivery(outcome, of: inner.decremented)
@@ -125,7 +128,8 @@ import Wire
     try rig.map("10.1.9.0/24", to: LocatorSet(.drop))
     rig.publisher.publish()
     for (source, destination) in [
-      ("10.2.0.7", "10.2.0.8"), ("10.2.0.7", "172.16.0.1"), ("10.2.0.7", "10.9.0.1"), ("10.2.0.7", "10.1.9.1"), ("10.2.0.7", "255.255.255.255"),
+      ("10.2.0.7", "10.2.0.8"), ("10.2.0.7", "172.16.0.1"), ("10.2.0.7", "10.9.0.1"), ("10.2.0.7", "10.1.9.1"),
+      ("10.2.0.7", "255.255.255.255"),
       ("10.2.0.7", "224.0.0.5"), ("2001:db8:b::7", "2001:db8:b::8"), ("2001:db8:b::7", "ff02::1"), ("2001:db8:b::7", "::"),
     ] {
       var inner: IPPacket = source.contains(":") ? .v6() : .v4()
@@ -146,7 +150,9 @@ import Wire
     try rig.local("10.7.0.0/16", instance: 6, host: rig.delivery())
     rig.publisher.publish()
     let inner = IPPacket.v4().reply
-    func send(_ instance: UInt32) -> Outcome { rig.send(Frame.of(Self.lisp(inner, Self.families[0], instance: instance).octets), port: Port.core) }
+    func send(_ instance: UInt32) -> Outcome {
+      rig.send(Frame.of(Self.lisp(inner, Self.families[0], instance: instance).octets), port: Port.core)
+    }
     Self.expectDelivery(send(0), of: inner.decremented)
     Self.expectDelivery(send(5), of: inner.decremented, vlan: 55)
     #expect(send(6).verdict == .drop(.destinationNotLocal))
@@ -186,7 +192,9 @@ import Wire
   // MARK: - TTL, ECN, DSCP
 
   @Test(arguments: [IPPacket.v4().reply, IPPacket.v6().reply], families)
-  func `D6 the smaller of inner and outer TTL is delivered, decremented, with a right checksum`(inner: IPPacket, family: (String, String)) throws {
+  func `D6 the smaller of inner and outer TTL is delivered, decremented, with a right checksum`(inner: IPPacket, family: (String, String))
+    throws
+  {
     let rig = try Self.rig()
     for (innerTTL, outerTTL) in [(64, 255), (255, 64), (64, 64), (2, 255), (255, 2), (3, 2), (255, 255)] as [(UInt8, UInt8)] {
       var inner = inner
@@ -311,7 +319,9 @@ import Wire
   }
 
   @Test(arguments: inners, families)
-  func `D11 what follows the inner packet, the UDP datagram or the outer packet is trimmed`(inner: IPPacket, family: (String, String)) throws {
+  func `D11 what follows the inner packet, the UDP datagram or the outer packet is trimmed`(inner: IPPacket, family: (String, String))
+    throws
+  {
     let rig = try Self.rig()
     var packet = Self.lisp(inner, family)
     packet.inner += [0xEE, 0xEE, 0xEE]
@@ -322,7 +332,9 @@ import Wire
   }
 
   @Test(arguments: inners, families)
-  func `D11 an inner packet longer than what carries it is dropped, whichever length says so`(inner: IPPacket, family: (String, String)) throws {
+  func `D11 an inner packet longer than what carries it is dropped, whichever length says so`(inner: IPPacket, family: (String, String))
+    throws
+  {
     let rig = try Self.rig()
     let whole = Self.lisp(inner, family)
     var shortUDP = whole
@@ -332,7 +344,9 @@ import Wire
     for extra in [1, 8, 60000] {
       lying.length = UInt16(clamping: (inner.isIPv6 ? inner.payload.count : inner.octets.count) + extra)
       #expect(rig.send(Frame.of(Self.lisp(lying, family).octets), port: Port.core).verdict == .drop(.innerTruncated))
-      #expect(rig.send(Frame.of(Self.lisp(lying, family).octets) + Array(repeating: 0, count: 100), port: Port.core).verdict == .drop(.innerTruncated))
+      #expect(
+        rig.send(Frame.of(Self.lisp(lying, family).octets) + Array(repeating: 0, count: 100), port: Port.core).verdict
+          == .drop(.innerTruncated))
     }
     #expect(rig.tally == (0, 0))
   }
@@ -358,7 +372,8 @@ import Wire
   }
 
   @Test(arguments: [
-    "0.0.0.0", "0.1.2.3", "127.0.0.1", "127.255.255.255", "224.0.0.1", "239.255.255.255", "255.255.255.255", Rig.ownRLOC4, "::", "::1", "ff02::1",
+    "0.0.0.0", "0.1.2.3", "127.0.0.1", "127.255.255.255", "224.0.0.1", "239.255.255.255", "255.255.255.255", Rig.ownRLOC4, "::", "::1",
+    "ff02::1",
     "ff0e::1:2", Rig.ownRLOC6,
   ])
   func `D13 an unspecified, loopback, multicast, broadcast or own outer source is dropped`(source: String) throws {
@@ -375,7 +390,9 @@ import Wire
     try rig.publisher.setOwnRLOCs(own.map { try #require(IPAddress($0)) })
     rig.publisher.publish()
     func verdict(_ source: String) -> Verdict {
-      rig.send(Frame.of(Self.lisp(IPPacket.v4().reply, (source, source.contains(":") ? Rig.ownRLOC6 : Rig.ownRLOC4)).octets), port: Port.core).verdict
+      rig.send(
+        Frame.of(Self.lisp(IPPacket.v4().reply, (source, source.contains(":") ? Rig.ownRLOC6 : Rig.ownRLOC4)).octets), port: Port.core
+      ).verdict
     }
     for source in own { #expect(verdict(source) == .drop(.outerSourceInvalid)) }
     #expect(verdict(Rig.ownRLOC4).isTransmit, "no longer ours")
@@ -388,7 +405,9 @@ import Wire
   // MARK: - Delivery
 
   @Test(arguments: [IPPacket.v4().reply, IPPacket.v6().reply], families)
-  func `without the host's address the bare packet goes to the kernel, TTL not yet decremented`(inner: IPPacket, family: (String, String)) throws {
+  func `without the host's address the bare packet goes to the kernel, TTL not yet decremented`(inner: IPPacket, family: (String, String))
+    throws
+  {
     for host in [true, false] {
       let rig = try Rig()
       for eid in ["10.1.0.0/16", "2001:db8:a::/48"] { try rig.local(eid, instance: 3, host: host ? rig.delivery(isResolved: false) : nil) }

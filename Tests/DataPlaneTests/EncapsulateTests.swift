@@ -11,7 +11,9 @@ import Wire
   static let inners: [IPPacket] = [
     .v4(), .v6(), .v4(Array(repeating: 7, count: 1424)), .v6(Array(repeating: 7, count: 1404)),
     IPPacket(source: "10.1.0.5", destination: "10.2.0.7", protocolNumber: 6, timeToLive: 2, trafficClass: 0xB9, payload: Array(0..<20)),
-    IPPacket(source: "2001:db8:a::5", destination: "2001:db8:b::7", protocolNumber: 58, timeToLive: 255, trafficClass: 0x03, payload: [128, 0, 0, 0], flowLabel: 0xABCDE),
+    IPPacket(
+      source: "2001:db8:a::5", destination: "2001:db8:b::7", protocolNumber: 58, timeToLive: 255, trafficClass: 0x03,
+      payload: [128, 0, 0, 0], flowLabel: 0xABCDE),
     IPPacket(source: "10.1.255.255", destination: "10.2.0.0", protocolNumber: 1, payload: []),
     IPPacket(source: "10.1.0.5", destination: "10.2.0.7", payload: [1, 2, 3, 4, 5, 6, 7, 8], options: [0x94, 4, 0, 0]),
   ]
@@ -90,7 +92,9 @@ import Wire
   }
 
   @Test(arguments: [IPPacket.v4(), .v6()], [UInt8(0), 1])
-  func `E5 a TTL that would reach 0 is not forwarded: the packet goes to the slow path as it came`(inner: IPPacket, timeToLive: UInt8) throws {
+  func `E5 a TTL that would reach 0 is not forwarded: the packet goes to the slow path as it came`(inner: IPPacket, timeToLive: UInt8)
+    throws
+  {
     let rig = try Rig.twoSites()
     var inner = inner
     inner.timeToLive = timeToLive
@@ -156,7 +160,8 @@ import Wire
   func `E9 nothing but I is ever set, fields without their flag are 0`(peer: String) throws {
     let rig = try Rig.twoSites(over: peer)
     try rig.addSites(over: peer, instance: 77)
-    rig.publisher.setPort(Port.tagged, PortState(role: .site, vlanInstances: try [#require(VLANID(rawValue: 7)): InstanceID(truncating: 77)]))
+    rig.publisher.setPort(
+      Port.tagged, PortState(role: .site, vlanInstances: try [#require(VLANID(rawValue: 7)): InstanceID(truncating: 77)]))
     rig.publisher.publish()
     let lisp = peer.contains(":") ? 48 : 28
     for inner in Self.inners {
@@ -172,7 +177,8 @@ import Wire
   @Test func `E15 a source that is not one of our EIDs is not encapsulated`() throws {
     let rig = try Rig.twoSites()
     for (source, destination) in [
-      ("10.2.0.5", "10.2.0.7"), ("10.0.255.255", "10.2.0.7"), ("10.2.0.0", "10.2.0.7"), ("192.168.1.1", "10.2.0.7"), ("0.0.0.0", "10.2.0.7"),
+      ("10.2.0.5", "10.2.0.7"), ("10.0.255.255", "10.2.0.7"), ("10.2.0.0", "10.2.0.7"), ("192.168.1.1", "10.2.0.7"),
+      ("0.0.0.0", "10.2.0.7"),
       ("2001:db8:b::5", "2001:db8:b::7"), ("fe80::1", "2001:db8:b::7"), ("::", "2001:db8:b::7"), ("2001:db8:9:ffff::1", "2001:db8:b::7"),
     ] {
       var inner = IPPacket.v4()
@@ -188,18 +194,22 @@ import Wire
   /// The engine answers for a range of sources at once: the range must end where the prefix ends, on both sides, in any order.
   @Test func `E15 in a batch of mixed sources each is judged for itself`() throws {
     let rig = try Rig()
-    for eid in ["10.1.0.0/17", "10.1.192.0/18", "10.1.64.1/32", "2001:db8:a::/49", "2001:db8:a:8000::1/128"] { try rig.local(eid, host: rig.delivery()) }
+    for eid in ["10.1.0.0/17", "10.1.192.0/18", "10.1.64.1/32", "2001:db8:a::/49", "2001:db8:a:8000::1/128"] {
+      try rig.local(eid, host: rig.delivery())
+    }
     // Holes in what is ours, some of them mapped elsewhere.
     for eid in ["10.1.5.0/24", "10.1.6.7/32", "10.2.0.0/16", "2001:db8:a:5::/64", "2001:db8:b::/48"] {
       try rig.remote(eid, over: [rig.tunnel(to: Rig.peer4)])
     }
     rig.publisher.publish()
     let ours = [
-      "10.1.0.0", "10.1.4.255", "10.1.6.0", "10.1.6.6", "10.1.6.8", "10.1.127.255", "10.1.192.0", "10.1.255.255", "10.1.64.1", "2001:db8:a::",
+      "10.1.0.0", "10.1.4.255", "10.1.6.0", "10.1.6.6", "10.1.6.8", "10.1.127.255", "10.1.192.0", "10.1.255.255", "10.1.64.1",
+      "2001:db8:a::",
       "2001:db8:a:4:ffff:ffff:ffff:ffff", "2001:db8:a:6::", "2001:db8:a:7fff:ffff:ffff:ffff:ffff", "2001:db8:a:8000::1",
     ]
     let others = [
-      "10.0.255.255", "10.1.5.0", "10.1.5.255", "10.1.6.7", "10.1.128.0", "10.1.191.255", "10.2.0.0", "2001:db8:a:5::", "2001:db8:a:5::ffff",
+      "10.0.255.255", "10.1.5.0", "10.1.5.255", "10.1.6.7", "10.1.128.0", "10.1.191.255", "10.2.0.0", "2001:db8:a:5::",
+      "2001:db8:a:5::ffff",
       "2001:db8:a:8000::", "2001:db8:a:8000::2", "2001:db8:b::1", "2001:db8:9:ffff:ffff:ffff:ffff:ffff",
     ]
     var random = SplitMix64(seed: 51)
@@ -256,11 +266,15 @@ import Wire
     #expect(rig.send(Frame.of(IPPacket.v4().octets), port: 5).verdict == .drop(.sourceNotLocal))
   }
 
-  @Test(arguments: [
-    (.nativeForward, .punt(.nativeForward)), (.sendMapRequest, .punt(.miss)), (.drop, .drop(.mappingDrop)), (.policyDenied, .drop(.policyDenied)),
-    (.authenticationFailure, .drop(.authenticationFailure)),
-  ] as [(ForwardingAction, Verdict)])
-  func `E17 negative mappings forward natively, ask again or drop, and leave the packet as it came`(action: ForwardingAction, verdict: Verdict) throws {
+  @Test(
+    arguments: [
+      (.nativeForward, .punt(.nativeForward)), (.sendMapRequest, .punt(.miss)), (.drop, .drop(.mappingDrop)),
+      (.policyDenied, .drop(.policyDenied)),
+      (.authenticationFailure, .drop(.authenticationFailure)),
+    ] as [(ForwardingAction, Verdict)])
+  func `E17 negative mappings forward natively, ask again or drop, and leave the packet as it came`(
+    action: ForwardingAction, verdict: Verdict
+  ) throws {
     let rig = try Rig.twoSites()
     try rig.map("10.4.0.0/16", to: LocatorSet(action))
     try rig.map("2001:db8:4::/48", to: LocatorSet(action))
@@ -355,7 +369,9 @@ import Wire
   }
 
   @Test(arguments: [IPPacket.v4(), .v6()], peers)
-  func `with an unresolved next hop the complete outer packet goes to the slow path, without Ethernet header`(inner: IPPacket, peer: String) throws {
+  func `with an unresolved next hop the complete outer packet goes to the slow path, without Ethernet header`(inner: IPPacket, peer: String)
+    throws
+  {
     let rig = try Rig()
     for eid in ["10.1.0.0/16", "2001:db8:a::/48"] { try rig.local(eid) }
     for eid in ["10.2.0.0/16", "2001:db8:b::/48"] { try rig.remote(eid, over: [rig.tunnel(to: peer, isResolved: false)]) }
@@ -364,7 +380,8 @@ import Wire
     #expect(outcome.verdict == .punt(.outerNeighbour))
     #expect(outcome.frame.first.map { $0 >> 4 } == (peer.contains(":") ? 6 : 4))
     let framed = Outcome(
-      verdict: .transmit(UInt8(Port.core)), frame: Frame.of(outcome.frame, to: Rig.nextHopMAC.rawValue, from: Rig.coreMAC.rawValue), instanceID: 0)
+      verdict: .transmit(UInt8(Port.core)), frame: Frame.of(outcome.frame, to: Rig.nextHopMAC.rawValue, from: Rig.coreMAC.rawValue),
+      instanceID: 0)
     OuterModel(peer: peer).expect(framed, around: inner)
     #expect(rig.tally == (1, 0))
   }
@@ -380,7 +397,8 @@ import Wire
         let vlans = vlanIn.flatMap { VLANID(rawValue: $0) }.map { [$0: instance] } ?? [:]
         rig.publisher.setPort(Port.tagged, PortState(role: .site, instance: vlanIn == nil ? instance : nil, vlanInstances: vlans))
         rig.publisher.publish()
-        OuterModel(peer: peer, instance: 9, vlan: vlanOut).expect(rig.send(Frame.of(inner.octets, vlan: vlanIn), port: Port.tagged), around: inner)
+        OuterModel(peer: peer, instance: 9, vlan: vlanOut).expect(
+          rig.send(Frame.of(inner.octets, vlan: vlanIn), port: Port.tagged), around: inner)
       }
     }
   }
@@ -420,11 +438,15 @@ import Wire
     var cases: [([UInt8], DropReason)] = []
     for length in 0..<14 { cases.append((Array(Frame.of(IPPacket.v4().octets).prefix(length)), .frameMalformed)) }
     for length in 14..<18 { cases.append((Array(Frame.of(IPPacket.v4().octets, vlan: 0).prefix(length)), .frameMalformed)) }
-    for type in [0x0806, 0x88A8, 0x8847, 0x0000, 0x05DC, 0x8100] as [UInt16] { cases.append((Frame.of(IPPacket.v4().octets, vlan: 0, type: type), .notIP)) }
+    for type in [0x0806, 0x88A8, 0x8847, 0x0000, 0x05DC, 0x8100] as [UInt16] {
+      cases.append((Frame.of(IPPacket.v4().octets, vlan: 0, type: type), .notIP))
+    }
     cases.append((Frame.of(IPPacket.v4().octets, type: 0x86DD), .innerMalformed))
     cases.append((Frame.of(IPPacket.v6().octets, type: 0x0800), .innerMalformed))
     for inner in [IPPacket.v4(), .v6()] {
-      for length in 0..<inner.octets.count { cases.append((Frame.of(Array(inner.octets.prefix(length)), type: inner.isIPv6 ? 0x86DD : 0x0800), .innerMalformed)) }
+      for length in 0..<inner.octets.count {
+        cases.append((Frame.of(Array(inner.octets.prefix(length)), type: inner.isIPv6 ? 0x86DD : 0x0800), .innerMalformed))
+      }
       for lie in [inner.octets.count + 1, 65535] {
         var lying = inner
         lying.length = UInt16(lie)
@@ -448,7 +470,8 @@ import Wire
   @Test func `an IPv6 packet with endless or broken extension headers is forwarded as it is: only hosts read them`() throws {
     let rig = try Rig.twoSites()
     for payload in [
-      Array(repeating: [60, 0, 0, 0, 0, 0, 0, 0] as [UInt8], count: 100).flatMap { $0 }, [60, 255, 0, 0, 0, 0, 0, 0], [60], [], [44, 0, 0xFF, 0xFF, 0, 0, 0, 0],
+      Array(repeating: [60, 0, 0, 0, 0, 0, 0, 0] as [UInt8], count: 100).flatMap { $0 }, [60, 255, 0, 0, 0, 0, 0, 0], [60], [],
+      [44, 0, 0xFF, 0xFF, 0, 0, 0, 0],
     ] as [[UInt8]] {
       for first in [0, 43, 44, 60] as [UInt8] {
         var inner = IPPacket.v6(payload)

@@ -106,7 +106,8 @@ import Wire
   }
 
   @Test(arguments: EncapsulateTests.peers, [0, 0x12_3456] as [UInt32])
-  func `what one router encapsulates another delivers: there and back, the packet is two hops older`(peer: String, instance: UInt32) throws {
+  func `what one router encapsulates another delivers: there and back, the packet is two hops older`(peer: String, instance: UInt32) throws
+  {
     let here = try Rig.twoSites(over: peer, instance: instance)
     here.publisher.setPort(Port.site, PortState(role: .site, instance: InstanceID(truncating: instance)))
     here.publisher.publish()

@@ -48,11 +48,12 @@ import Wire
     try rig.publisher.setMapping(Rig.eid("10.8.0.0/16"), set: set, counters: 50)
     rig.publisher.publish()
     func verdicts() -> Set<UInt16> {
-      Set(["10.7.0.1", "10.8.0.1"].map { destination in
-        var inner = IPPacket.v4()
-        inner.destination = destination
-        return rig.send(Frame.of(inner.octets), port: Port.site).verdict.rawValue
-      })
+      Set(
+        ["10.7.0.1", "10.8.0.1"].map { destination in
+          var inner = IPPacket.v4()
+          inner.destination = destination
+          return rig.send(Frame.of(inner.octets), port: Port.site).verdict.rawValue
+        })
     }
     #expect(verdicts() == [Verdict.drop(.mappingDrop).rawValue])
     rig.publisher.replaceSet(set, LocatorSet(.policyDenied))
@@ -285,7 +286,9 @@ import Wire
     let rig = try Rig()
     for instance in 1...200 as ClosedRange<UInt32> { try rig.addSites(over: Rig.peer4, instance: instance) }
     var instances: [VLANID: InstanceID] = [:]
-    for vlan in 1...4094 as ClosedRange<UInt16> { instances[try #require(VLANID(rawValue: vlan))] = InstanceID(truncating: UInt32(vlan) % 200 + 1) }
+    for vlan in 1...4094 as ClosedRange<UInt16> {
+      instances[try #require(VLANID(rawValue: vlan))] = InstanceID(truncating: UInt32(vlan) % 200 + 1)
+    }
     rig.publisher.setPort(4, PortState(role: .site, vlanInstances: instances))
     rig.publisher.setPort(5, PortState(role: .site, instance: InstanceID(truncating: 9), vlanInstances: [:]))
     rig.publisher.publish()

@@ -21,10 +21,12 @@ import Wire
   func `a compiled template knows lengths, way out and the largest inner packet`(vlan: UInt16?, isResolved: Bool) throws {
     let rig = try Rig()
     let ethernet: UInt8 = vlan == nil ? 14 : 18
-    let cases = [
-      (try rig.tunnel(to: Rig.peer4, vlan: vlan, isResolved: isResolved), 4, 36, 1464), (try rig.tunnel(to: Rig.peer6, vlan: vlan, isResolved: isResolved), 6, 56, 1444),
-      (rig.delivery(vlan: vlan, isResolved: isResolved), 0, 0, 1500),
-    ] as [(HeaderTemplate, UInt8, UInt8, UInt16)]
+    let cases =
+      [
+        (try rig.tunnel(to: Rig.peer4, vlan: vlan, isResolved: isResolved), 4, 36, 1464),
+        (try rig.tunnel(to: Rig.peer6, vlan: vlan, isResolved: isResolved), 6, 56, 1444),
+        (rig.delivery(vlan: vlan, isResolved: isResolved), 0, 0, 1500),
+      ] as [(HeaderTemplate, UInt8, UInt8, UInt16)]
     for (template, family, tunnel, largest) in cases {
       let block = TemplateBlock(template)
       defer { block.deallocate() }

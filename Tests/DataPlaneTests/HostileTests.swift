@@ -22,7 +22,8 @@ import Wire
     let rig = try Rig.twoSites()
     try rig.map("10.3.0.0/16", to: LocatorSet(.drop))
     try rig.addSites(over: Rig.peer6, instance: 7)
-    rig.publisher.setPort(Port.tagged, PortState(role: .site, vlanInstances: try [#require(VLANID(rawValue: 7)): InstanceID(truncating: 7)]))
+    rig.publisher.setPort(
+      Port.tagged, PortState(role: .site, vlanInstances: try [#require(VLANID(rawValue: 7)): InstanceID(truncating: 7)]))
     var settings = EngineSettings()
     settings.computesUDPChecksum = true
     rig.publisher.setSettings(settings)
@@ -137,7 +138,9 @@ import Wire
       case 0, 1, 2: frame[at] ^= 1 << UInt8(random.below(8))
       case 3, 4: frame[at] = UInt8(truncatingIfNeeded: random.next())
       case 5: frame[at] = [0x00, 0xFF, 0x7F, 0x80, 0x45, 0x60, 17, 44][random.below(8)]
-      case 6: frame.replaceSubrange(at..<min(at + 2, frame.count), with: big([0, 1, 7, 8, 4341, 0xFFFF, 0x0800, 0x86DD, 0x8100][random.below(9)] as UInt16))
+      case 6:
+        frame.replaceSubrange(
+          at..<min(at + 2, frame.count), with: big([0, 1, 7, 8, 4341, 0xFFFF, 0x0800, 0x86DD, 0x8100][random.below(9)] as UInt16))
       case 7: frame.removeLast(random.below(min(frame.count, 40)))
       case 8: frame += random.octets(random.below(20))
       default: frame.removeSubrange(at..<min(at + random.below(9), frame.count))
@@ -147,7 +150,7 @@ import Wire
   }
 
   @Test(arguments: [Port.core, Port.site, Port.both, Port.tagged])
-  func `50,000 random changes of good frames: one verdict each, memory untouched, sums right`(port: Int) throws {
+  func `100,000 random changes of good frames: one verdict each, memory untouched, sums right`(port: Int) throws {
     let rig = try Self.rig()
     let seed = UInt64(80 + port)
     var random = SplitMix64(seed: seed)
@@ -157,7 +160,7 @@ import Wire
     extended.outer.protocolNumber = 0
     extended.outer.payload = [60, 0, 1, 4, 0, 0, 0, 0, 44, 0, 1, 4, 0, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0, 1]
     good.append(Frame.of(extended.octets))
-    for round in 0..<782 * Self.effort {
+    for round in 0..<1563 * Self.effort {
       let frames = (0..<64).map { _ in Self.mutate(good[random.below(good.count)], &random) }
       rig.send(frames, port: port)  // Rig checks guards, room, verdicts and the engine's tally
       guard rig.isConserved else {
@@ -165,7 +168,7 @@ import Wire
         return
       }
     }
-    #expect(rig.sent == 64 * 782 * Self.effort)
+    #expect(rig.sent == 64 * 1563 * Self.effort)
     #expect(rig.verdicts.count > 5, "\(rig.verdicts)")
   }
 

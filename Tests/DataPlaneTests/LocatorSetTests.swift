@@ -129,7 +129,9 @@ import Wire
     defer { block.deallocate() }
     #expect(block.actionCode == ForwardingAction.encapsulate.rawValue)
     for (bucket, choice) in set.buckets().enumerated() {
-      for low in [0, 0xFF_FFFF] as [UInt32] { #expect(block.choice(UInt32(bucket) << 24 | low) == UInt32(choice) << 24 | UInt32(choice + 1)) }
+      for low in [0, 0xFF_FFFF] as [UInt32] {
+        #expect(block.choice(UInt32(bucket) << 24 | low) == UInt32(choice) << 24 | UInt32(choice + 1))
+      }
     }
     let single = SetBlock(Self.set([1]))
     defer { single.deallocate() }

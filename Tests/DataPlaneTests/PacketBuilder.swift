@@ -58,7 +58,8 @@ struct IPPacket {
 
   private var ipv6: [UInt8] {
     let first: UInt32 = 6 << 28 | UInt32(trafficClass) << 20 | flowLabel
-    return big(first) + big(length ?? UInt16(payload.count)) + [protocolNumber, timeToLive] + address(source) + address(destination) + payload
+    return big(first) + big(length ?? UInt16(payload.count)) + [protocolNumber, timeToLive] + address(source) + address(destination)
+      + payload
   }
 
   /// One hop later.
@@ -133,7 +134,9 @@ enum Frame {
   static let router: UInt64 = 0x0200_0000_0A02
 
   /// Around an IP packet; the type follows its version.
-  static func of(_ packet: [UInt8], vlan: UInt16? = nil, type: UInt16? = nil, to destination: UInt64 = router, from source: UInt64 = host) -> [UInt8] {
+  static func of(_ packet: [UInt8], vlan: UInt16? = nil, type: UInt16? = nil, to destination: UInt64 = router, from source: UInt64 = host)
+    -> [UInt8]
+  {
     let type = type ?? ((packet.first ?? 0) >> 4 == 6 ? 0x86DD : 0x0800)
     return big(destination)[2...] + big(source)[2...] + (vlan.map { [0x81, 0x00] + big($0) } ?? []) + big(type) + packet
   }

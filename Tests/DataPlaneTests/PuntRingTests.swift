@@ -10,7 +10,9 @@ import Wire
 @testable import DataPlane
 
 @Suite struct PuntRingTests {
-  static func push(_ ring: PuntRing, as kind: PuntKind = .punt(.miss), _ packet: [UInt8], instance: UInt32 = 0, port: Int = 0, mtu: UInt16 = 0) -> Bool {
+  static func push(
+    _ ring: PuntRing, as kind: PuntKind = .punt(.miss), _ packet: [UInt8], instance: UInt32 = 0, port: Int = 0, mtu: UInt16 = 0
+  ) -> Bool {
     let buffer = PacketBuffer(packet)
     return ring.push(kind, port: port, instanceID: instance, mtu: mtu, buffer.bytes)
   }
@@ -26,7 +28,8 @@ import Wire
     var items: [(kind: PuntKind, port: Int, instance: UInt32, mtu: Int, octets: [UInt8])] = []
     let kinds = PuntReason.allCases.map { PuntKind.punt($0) } + DropReason.allCases.map { .notice($0) }
     for (i, kind) in kinds.enumerated() {
-      #expect(Self.push(ring, as: kind, Array(repeating: UInt8(i), count: i * 7), instance: UInt32(i) << 16, port: i % 16, mtu: UInt16(i * 100)))
+      #expect(
+        Self.push(ring, as: kind, Array(repeating: UInt8(i), count: i * 7), instance: UInt32(i) << 16, port: i % 16, mtu: UInt16(i * 100)))
     }
     let count = ring.pop(limit: 1000) { items.append(($0.kind, $0.port, $0.instanceID.rawValue, $0.mtu, $0.packet.array)) }
     #expect(count == kinds.count)

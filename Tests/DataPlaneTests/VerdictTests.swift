@@ -22,7 +22,8 @@ import Testing
       #expect(verdict.puntReason == reason && verdict.port == nil && verdict.dropReason == nil && verdict.isPunt)
       #expect(verdict.description == "punt(\(reason.name))")
     }
-    #expect(Verdict.pending.isPending && Verdict.pending.port == nil && Verdict.pending.dropReason == nil && Verdict.pending.puntReason == nil)
+    #expect(
+      Verdict.pending.isPending && Verdict.pending.port == nil && Verdict.pending.dropReason == nil && Verdict.pending.puntReason == nil)
     #expect(Verdict.pending.description == "pending" && Verdict.transmit(3).description == "transmit(3)")
   }
 
@@ -42,7 +43,9 @@ import Testing
     let counters = try #require(WorkerCounters())
     var next: UInt64 = 0
     func each(_ body: (String, (UInt64) -> Void, () -> UInt64) -> Void) {
-      for counter in WorkerCounter.allCases { body("\(counter)", { counters[counter].storeRelaxed($0) }, { counters[counter].loadRelaxed() }) }
+      for counter in WorkerCounter.allCases {
+        body("\(counter)", { counters[counter].storeRelaxed($0) }, { counters[counter].loadRelaxed() })
+      }
       for reason in DropReason.allCases { body(reason.name, { counters[reason].storeRelaxed($0) }, { counters[reason].loadRelaxed() }) }
       for reason in PuntReason.allCases { body(reason.name, { counters[reason].storeRelaxed($0) }, { counters[reason].loadRelaxed() }) }
       for port in 0..<16 {

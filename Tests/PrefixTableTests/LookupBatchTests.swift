@@ -14,7 +14,9 @@ import Wire
     let view = table.commit()
     var batch = LookupBatch(capacity: 128)
     for size in [0, 1, 2, 3, 63, 64, 127, 128, 5] {
-      let questions = (0..<size).map { _ in (address: source.address(), instance: source.random.next() & 7 == 0 ? InstanceID(truncating: 77) : source.instance()) }
+      let questions = (0..<size).map { _ in
+        (address: source.address(), instance: source.random.next() & 7 == 0 ? InstanceID(truncating: 77) : source.instance())
+      }
       let answers = view.lookup(questions, with: &batch)
       #expect(batch.count == size)
       for (question, answer) in zip(questions, answers) { #expect(view.lookup(question.address, question.instance) == answer) }

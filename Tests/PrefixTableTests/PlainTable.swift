@@ -94,7 +94,8 @@ struct HardPrefixes {
     let first = prefix.address.leftAligned
     let span = prefix.length
     let last = (
-      high: first.high | (span >= 64 ? 0 : .max >> UInt64(span)), low: first.low | (span <= 64 ? .max : span >= 128 ? 0 : .max >> UInt64(span - 64))
+      high: first.high | (span >= 64 ? 0 : .max >> UInt64(span)),
+      low: first.low | (span <= 64 ? .max : span >= 128 ? 0 : .max >> UInt64(span - 64))
     )
     let unit: (high: UInt64, low: UInt64) = prefix.family == .ipv4 ? (1 << 32, 0) : (0, 1)
     let (low, carry) = last.low.addingReportingOverflow(unit.low)

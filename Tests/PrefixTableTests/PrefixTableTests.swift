@@ -71,7 +71,9 @@ import Wire
     let old = plain[prefix]
     switch dice % 8 {
     case 0:
-      if old == nil { try table.insert(prefix, value: value) } else {
+      if old == nil {
+        try table.insert(prefix, value: value)
+      } else {
         #expect(throws: PrefixTableError.exists(prefix)) { try table.insert(prefix, value: value) }
       }
       plain[prefix] = old ?? value
@@ -92,7 +94,9 @@ import Wire
     _ view: TableView, _ plain: PlainTable, _ touched: [EIDPrefix], _ source: inout HardPrefixes, _ batch: inout LookupBatch, seed: UInt64
   ) {
     var questions: [(address: IPAddress, instance: InstanceID)] = []
-    for prefix in touched.suffix(12) { for address in HardPrefixes.borders(prefix.prefix) { questions.append((address, prefix.instanceID)) } }
+    for prefix in touched.suffix(12) {
+      for address in HardPrefixes.borders(prefix.prefix) { questions.append((address, prefix.instanceID)) }
+    }
     while questions.count < 64 { questions.append((source.address(), source.instance())) }
     let batched = view.lookup(questions, with: &batch)
     for (question, answer) in zip(questions, batched) {

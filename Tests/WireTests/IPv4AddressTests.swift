@@ -6,10 +6,11 @@ import Testing
 import Wire
 
 @Suite struct IPv4AddressTests {
-  @Test(arguments: [
-    ("0.0.0.0", 0), ("255.255.255.255", 0xFFFF_FFFF), ("192.0.2.1", 0xC000_0201), ("10.0.0.10", 0x0A00_000A),
-    ("127.0.0.1", 0x7F00_0001), ("1.20.100.200", 0x0114_64C8),
-  ] as [(String, UInt32)])
+  @Test(
+    arguments: [
+      ("0.0.0.0", 0), ("255.255.255.255", 0xFFFF_FFFF), ("192.0.2.1", 0xC000_0201), ("10.0.0.10", 0x0A00_000A),
+      ("127.0.0.1", 0x7F00_0001), ("1.20.100.200", 0x0114_64C8),
+    ] as [(String, UInt32)])
   func `dotted decimal is read and written`(text: String, number: UInt32) {
     #expect(IPv4Address(text)?.rawValue == number)
     #expect(IPv4Address(rawValue: number).description == text)

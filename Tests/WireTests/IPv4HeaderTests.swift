@@ -40,7 +40,8 @@ import Wire
   }
 
   @Test func `the octets are those of RFC 791's figure`() {
-    var header = IPv4Header(protocolNumber: .udp, source: IPv4Address(192, 0, 2, 1), destination: IPv4Address(198, 51, 100, 2), payloadLength: 0x1234 - 20)
+    var header = IPv4Header(
+      protocolNumber: .udp, source: IPv4Address(192, 0, 2, 1), destination: IPv4Address(198, 51, 100, 2), payloadLength: 0x1234 - 20)
     header.trafficClass = 0xB9
     header.identification = 0xBEEF
     header.timeToLive = 7

@@ -8,7 +8,8 @@ import Testing
 @Suite struct IPv6HeaderTests {
   static func header(_ random: inout SplitMix64, payloadLength: Int) -> IPv6Header {
     var header = IPv6Header(
-      nextHeader: IPProtocol(rawValue: UInt8(truncatingIfNeeded: random.next())), source: IPv6Address(high: random.next(), low: random.next()),
+      nextHeader: IPProtocol(rawValue: UInt8(truncatingIfNeeded: random.next())),
+      source: IPv6Address(high: random.next(), low: random.next()),
       destination: IPv6Address(high: random.next(), low: random.next()), payloadLength: payloadLength)
     header.trafficClass = UInt8(truncatingIfNeeded: random.next())
     header.flowLabel = UInt32(truncatingIfNeeded: random.next()) & 0xF_FFFF
@@ -46,7 +47,8 @@ import Testing
   }
 
   @Test func `the octets are those of RFC 8200's figure`() {
-    var header = IPv6Header(nextHeader: .udp, source: IPv6Address(high: 1, low: 2), destination: IPv6Address(high: 3, low: 4), payloadLength: 0x1234)
+    var header = IPv6Header(
+      nextHeader: .udp, source: IPv6Address(high: 1, low: 2), destination: IPv6Address(high: 3, low: 4), payloadLength: 0x1234)
     header.trafficClass = 0xB9
     header.flowLabel = 0xABCDE
     header.hopLimit = 9
@@ -153,7 +155,9 @@ import Testing
 
   @Test func `first, later, last and atomic fragments are told apart`() {
     func upper(_ offset: UInt16, _ more: Bool) -> IPv6View.UpperLayer? {
-      reading(Self.packet(.fragment, Self.fragmentHeader(next: .udp, offset: offset, more: more) + [1, 2, 3, 4])) { IPv6View($0)?.upperLayer() }
+      reading(Self.packet(.fragment, Self.fragmentHeader(next: .udp, offset: offset, more: more) + [1, 2, 3, 4])) {
+        IPv6View($0)?.upperLayer()
+      }
     }
     #expect(upper(0, true) == IPv6View.UpperLayer(protocolNumber: 17, offset: 48, isFragment: true, isLaterFragment: false))
     #expect(upper(1, true) == IPv6View.UpperLayer(protocolNumber: 17, offset: 48, isFragment: true, isLaterFragment: true))
@@ -169,7 +173,8 @@ import Testing
   }
 
   @Test func `a second fragment header does not make a fragment whole again`() {
-    let payload = Self.fragmentHeader(next: .fragment, offset: 0, more: true) + Self.fragmentHeader(next: .udp, offset: 0, more: false) + [1, 2, 3, 4]
+    let payload =
+      Self.fragmentHeader(next: .fragment, offset: 0, more: true) + Self.fragmentHeader(next: .udp, offset: 0, more: false) + [1, 2, 3, 4]
     let upper = reading(Self.packet(.fragment, payload)) { IPv6View($0)?.upperLayer() }
     #expect(upper?.isFragment == true)
   }

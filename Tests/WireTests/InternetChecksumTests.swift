@@ -86,7 +86,9 @@ import Wire
         let (source, destination) = (try #require(IPAddress(source)), try #require(IPAddress(destination)))
         var datagram = random.octets(length)
         datagram.replaceSubrange(4..<8, with: UInt16(length).octets + [0, 0])
-        let pseudo = source.octets + destination.octets + (source.family == .ipv4 ? [0, 17] : []) + (source.family == .ipv4 ? UInt16(length).octets : UInt32(length).octets)
+        let pseudo =
+          source.octets + destination.octets + (source.family == .ipv4 ? [0, 17] : [])
+          + (source.family == .ipv4 ? UInt16(length).octets : UInt32(length).octets)
           + (source.family == .ipv6 ? [0, 0, 0, 17] : [])
         let checksum = reading(datagram) { InternetChecksum.udp(source: source, destination: destination, datagram: $0) }
         #expect(checksum == plainChecksum(pseudo + datagram))

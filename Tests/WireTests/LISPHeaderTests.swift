@@ -52,13 +52,15 @@ import Wire
   @Test func `legal headers survive octets`() throws {
     var random = SplitMix64(seed: 41)
     for _ in 0..<2000 {
-      var header = LISPHeader(instanceID: InstanceID(truncating: random.next() & 1 == 0 ? 0 : UInt32(truncatingIfNeeded: random.next() | 1)))
+      var header = LISPHeader(
+        instanceID: InstanceID(truncating: random.next() & 1 == 0 ? 0 : UInt32(truncatingIfNeeded: random.next() | 1)))
       header.field =
         switch random.next() % 3 {
         case 0: .none
         case 1: .nonce(UInt32(truncatingIfNeeded: random.next()) & 0xFF_FFFF, echo: random.next() & 1 == 1)
         default:
-          .mapVersions(source: UInt16(truncatingIfNeeded: random.next()) & 0xFFF, destination: UInt16(truncatingIfNeeded: random.next()) & 0xFFF)
+          .mapVersions(
+            source: UInt16(truncatingIfNeeded: random.next()) & 0xFFF, destination: UInt16(truncatingIfNeeded: random.next()) & 0xFFF)
         }
       let mask: UInt32 = header.instanceID == .zero ? .max : 0xFF
       header.locatorStatusBits = random.next() & 1 == 0 ? nil : UInt32(truncatingIfNeeded: random.next()) & mask

@@ -24,7 +24,8 @@ import Wire
       let (_, octets) = onPacket(Array(repeating: 0xA5, count: 17)) { $0.store(0x0102_0304_0506_0708 as UInt64, at: offset) }
       #expect(octets == Array(repeating: 0xA5, count: offset) + [1, 2, 3, 4, 5, 6, 7, 8] + Array(repeating: 0xA5, count: 9 - offset))
       #expect(onPacket(Array(repeating: 0xA5, count: 10)) { $0.store(0x0102 as UInt16, at: 3) }.octets[2..<6] == [0xA5, 1, 2, 0xA5])
-      #expect(onPacket(Array(repeating: 0xA5, count: 10)) { $0.store(0x0102_0304 as UInt32, at: 3) }.octets[2..<8] == [0xA5, 1, 2, 3, 4, 0xA5])
+      #expect(
+        onPacket(Array(repeating: 0xA5, count: 10)) { $0.store(0x0102_0304 as UInt32, at: 3) }.octets[2..<8] == [0xA5, 1, 2, 3, 4, 0xA5])
       #expect(onPacket(Array(repeating: 0xA5, count: 10)) { $0.store(7 as UInt8, at: 3) }.octets[2..<5] == [0xA5, 7, 0xA5])
     }
   }
