@@ -2,6 +2,7 @@
 //
 // The fast parser and writer of addresses against Wire's, which are the oracle.
 
+import TestSupport
 import Testing
 import Wire
 

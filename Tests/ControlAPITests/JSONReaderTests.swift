@@ -2,6 +2,7 @@
 //
 // The pull reader: what it takes, what it refuses and where.
 
+import TestSupport
 import Testing
 
 @testable import ControlAPI

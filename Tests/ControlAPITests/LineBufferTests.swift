@@ -2,6 +2,7 @@
 //
 // Bytes into lines, however they arrive.
 
+import TestSupport
 import Testing
 
 @testable import ControlAPI

@@ -2,6 +2,7 @@
 //
 // Requests: every operation both ways, and what is refused, with which answer.
 
+import TestSupport
 import Testing
 import Wire
 

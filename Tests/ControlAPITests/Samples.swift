@@ -2,6 +2,7 @@
 //
 // Values of every kind that goes over the control socket, by hand and by seed.
 
+import TestSupport
 import Wire
 
 @testable import ControlAPI

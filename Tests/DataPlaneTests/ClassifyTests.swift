@@ -2,6 +2,7 @@
 //
 // Which flow a packet belongs to, seen from outside: by the outer source port and flow label.
 
+import TestSupport
 import Testing
 import Wire
 

@@ -2,6 +2,7 @@
 //
 // The ITR's rules: packet → verdict → packet → counters.
 
+import TestSupport
 import Testing
 import Wire
 

@@ -2,6 +2,7 @@
 //
 // Ports and their roles, batches, and the whole way there and back.
 
+import TestSupport
 import Testing
 import Wire
 

@@ -4,6 +4,7 @@
 // a trap, nothing written outside the frame and its headroom, and the sums are right.
 
 import Foundation
+import TestSupport
 import Testing
 import Wire
 

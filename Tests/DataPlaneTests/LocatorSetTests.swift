@@ -2,6 +2,7 @@
 //
 // How flows are shared out among locators (rule E14): the buckets of a set, and flows seen through the engine.
 
+import TestSupport
 import Testing
 import Wire
 

@@ -3,6 +3,7 @@
 // Tests of the message layer and of every parser above it, on recorded messages: what they mean, and that no damage to them
 // is ever more than ignored.
 
+import TestSupport
 import Testing
 import Wire
 
@@ -171,7 +172,7 @@ import Wire
 
   @Test(arguments: [1, 2, 3] as [UInt64])
   func `random damage is survived`(seed: UInt64) {
-    var random = SplitMix64(state: seed)
+    var random = SplitMix64(seed: seed)
     var survivors = 0
     for _ in 0..<4000 {
       var bytes = Recorded.all.randomElement(using: &random)!

@@ -3,6 +3,7 @@
 // The oracle of the prefix table's tests: a list of prefixes, searched from end to end. And prefixes that are hard on a trie.
 
 import PrefixTable
+import TestSupport
 import Wire
 
 /// A longest-prefix match that cannot be wrong: one list per instance and family.

@@ -2,6 +2,7 @@
 //
 // Addresses of either family.
 
+import TestSupport
 import Testing
 import Wire
 

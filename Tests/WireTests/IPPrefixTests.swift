@@ -2,6 +2,7 @@
 //
 // Prefixes: their text, their canonical form, what they contain, and the errors an operator reads.
 
+import TestSupport
 import Testing
 import Wire
 

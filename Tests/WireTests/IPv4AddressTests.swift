@@ -2,6 +2,7 @@
 //
 // IPv4 addresses as text and as numbers.
 
+import TestSupport
 import Testing
 import Wire
 

@@ -2,6 +2,7 @@
 //
 // IPv4 headers: round trips, truncations and lies, and the changes a router makes in place.
 
+import TestSupport
 import Testing
 import Wire
 

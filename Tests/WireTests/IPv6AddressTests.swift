@@ -2,6 +2,7 @@
 //
 // IPv6 addresses: the examples of RFC 4291 section 2.2 and RFC 5952, and texts that are not addresses.
 
+import TestSupport
 import Testing
 @testable import Wire
 

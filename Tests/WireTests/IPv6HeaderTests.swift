@@ -2,6 +2,7 @@
 //
 // IPv6 headers, and chains of extension headers: honest, cut off, endless, fragmented.
 
+import TestSupport
 import Testing
 @testable import Wire
 

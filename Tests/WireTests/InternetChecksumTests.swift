@@ -2,6 +2,7 @@
 //
 // The Internet checksum against RFC 1071's example, a word-by-word oracle, and full recomputation.
 
+import TestSupport
 import Testing
 import Wire
 

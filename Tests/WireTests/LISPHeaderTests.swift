@@ -2,6 +2,7 @@
 //
 // The LISP header: what may be sent, and what is made of anything that may arrive.
 
+import TestSupport
 import Testing
 import Wire
 

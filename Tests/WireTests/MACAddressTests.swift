@@ -2,6 +2,7 @@
 //
 // Ethernet addresses.
 
+import TestSupport
 import Testing
 import Wire
 

@@ -2,6 +2,7 @@
 //
 // UDP headers: round trips, truncations, lengths that lie.
 
+import TestSupport
 import Testing
 import Wire
 

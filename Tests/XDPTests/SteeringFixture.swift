@@ -5,6 +5,7 @@
 
 import CLinux
 import Glibc
+import TestSupport
 import Testing
 import Wire
 

@@ -47,16 +47,3 @@ struct TestPacket {
 extension UInt16 {
   fileprivate var wire: [UInt8] { [UInt8(self >> 8), UInt8(self & 0xFF)] }
 }
-
-/// Seeded random numbers (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators).
-struct SplitMix64: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-    return z ^ z >> 31
-  }
-}
