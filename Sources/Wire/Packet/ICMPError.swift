@@ -33,7 +33,8 @@ private func icmpv4Error(_ kind: ICMPErrorKind, _ packet: PacketBytes, _ source:
   guard let original = IPv4View(packet), !original.isLaterFragment else { return nil }
   let destination = IPv4Address(rawValue: original.source)
   guard !destination.isUnspecified, !destination.isMulticast, !destination.isBroadcast, !destination.isLoopback else { return nil }
-  guard !IPv4Address(rawValue: original.destination).isMulticast else { return nil }
+  let target = IPv4Address(rawValue: original.destination)
+  guard !target.isMulticast, !target.isBroadcast else { return nil }
   if original.protocolNumber == IPProtocol.icmp.rawValue {
     // Only queries and their answers may be answered with an error.
     guard original.payload.count >= 1, [0, 8, 13, 14].contains(original.payload.u8(0)) else { return nil }
