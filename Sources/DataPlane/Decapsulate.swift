@@ -9,10 +9,10 @@ extension Engine {
   /// Decapsulates the packets of `batch` that are in the set. Each stage is a function with a loop, as in `encapsulate`.
   mutating func decapsulate(_ batch: inout Batch, _ packets: PacketSet, state: ForwardingStateReader) {
     readOuterHeaders(&batch, packets, state: state)
-    readInnerHeaders(&batch, state.table, copiesDSCP: state.settings.copiesDSCP)
+    readInnerHeaders(&batch, packets, state.table, copiesDSCP: state.settings.copiesDSCP)
     lookups.run(state.table)
-    chooseHosts(&batch, state.chain)
-    deliverPackets(&batch)
+    chooseHosts(&batch, packets, state.chain)
+    deliverPackets(&batch, packets)
   }
 
   /// Stage 1: which packets are LISP for us, and what their outer headers say.
@@ -24,22 +24,24 @@ extension Engine {
 
   /// Stage 2: the inner headers; one lookup each, of the inner destination.
   @inline(never)
-  private mutating func readInnerHeaders(_ batch: inout Batch, _ table: TableView, copiesDSCP: Bool) {
+  private mutating func readInnerHeaders(_ batch: inout Batch, _ packets: PacketSet, _ table: TableView, copiesDSCP: Bool) {
     var roots = RootsCache()
-    for i in 0..<batch.count where batch[i].isDecapsulating { readInner(&batch[i], i, table, &roots, copiesDSCP: copiesDSCP) }
+    for i in 0..<batch.count where packets.contains(i) && batch[i].verdict.isPending {
+      readInner(&batch[i], i, table, &roots, copiesDSCP: copiesDSCP)
+    }
   }
 
   /// Stage 4, after the lookups.
   @inline(never)
-  private mutating func chooseHosts(_ batch: inout Batch, _ chain: ForwardingChain) {
+  private mutating func chooseHosts(_ batch: inout Batch, _ packets: PacketSet, _ chain: ForwardingChain) {
     for i in 0..<batch.count { chain.mappings.prefetch(lookups[i]) }
-    for i in 0..<batch.count where batch[i].isDecapsulating { chooseHost(&batch[i], i, chain) }
+    for i in 0..<batch.count where packets.contains(i) && batch[i].verdict.isPending { chooseHost(&batch[i], i, chain) }
   }
 
   /// Stage 5.
   @inline(never)
-  private mutating func deliverPackets(_ batch: inout Batch) {
-    for i in 0..<batch.count where batch[i].isDecapsulating { deliver(&batch[i]) }
+  private mutating func deliverPackets(_ batch: inout Batch, _ packets: PacketSet) {
+    for i in 0..<batch.count where packets.contains(i) && batch[i].verdict.isPending { deliver(&batch[i]) }
   }
 
   /// Whether a frame is a LISP packet for one of our RLOCs: how a port with both roles tells its directions apart.
@@ -114,7 +116,8 @@ extension Engine {
     let instanceID = lisp.instanceID
     packet.instanceID = instanceID
     guard instanceID != InstanceID.control.rawValue else { return passUp(&packet) }
-    packet.innerOffset = unsafe UInt16(truncatingIfNeeded: payload.base - packet.start &+ LISPView.byteCount)
+    let innerOffset = unsafe payload.base - packet.start &+ LISPView.byteCount
+    packet.innerOffset = UInt16(truncatingIfNeeded: innerOffset)
     packet.innerByteCount = UInt16(truncatingIfNeeded: payload.count &- LISPView.byteCount)
   }
 
@@ -132,7 +135,7 @@ extension Engine {
     if family == 4 {
       guard let inner = IPv4View(bytes) else { return packet.verdict = .drop(.innerTruncated) }
       (byteCount, timeToLive, trafficClass) = (inner.totalLength, inner.timeToLive, inner.trafficClass)
-      lookups.put(place, roots.ipv4, high: inner.addresses << 32, low: 0, in: table)
+      lookups.put(place, roots.ipv4, high: UInt64(inner.destination) << 32, low: 0, in: table)
     } else if family == 6 {
       guard let inner = IPv6View(bytes) else { return packet.verdict = .drop(.innerTruncated) }
       (byteCount, timeToLive, trafficClass) = (inner.totalLength, inner.hopLimit, inner.trafficClass)
@@ -219,10 +222,4 @@ extension Engine {
     packet.frame.store(packet.innerFamily == 4 ? EtherType.ipv4.rawValue : EtherType.ipv6.rawValue, at: ethernet &- 2)
     packet.verdict = fields.verdict
   }
-}
-
-extension Packet {
-  /// Whether the packet takes part in decapsulation and has no verdict yet: it has an inner packet then.
-  @inline(__always)
-  fileprivate var isDecapsulating: Bool { verdict.isPending && innerOffset != 0 }
 }

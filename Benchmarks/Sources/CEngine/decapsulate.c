@@ -181,19 +181,34 @@ static HOT void deliver(struct cengine *engine, struct packet *packet) {
   packet->verdict = verdict;
 }
 
-void decapsulate(struct cengine *engine, const struct forwarding_state *state) {
+static STAGE void read_outer_headers(struct cengine *engine, const struct forwarding_state *state) {
+  bool verifies = state->settings.verifies_udp_checksum;
+  for (size_t i = 0, count = engine->count; i < count; i++) read_outer(&engine->packets[i], state, verifies);
+}
+
+static STAGE void read_inner_headers(struct cengine *engine, struct table_view table, bool copies_dscp) {
   struct roots_cache cache = {.instance = NO_INSTANCE};
-  struct chain chain = {state->mappings, state->sets, state->templates};
-  struct table_view table = state->table;
-  struct settings settings = state->settings;
+  for (size_t i = 0, count = engine->count; i < count; i++)
+    if (engine->packets[i].verdict == PENDING) read_inner(engine, i, table, &cache, copies_dscp);
+}
+
+static STAGE void choose_hosts(struct cengine *engine, const struct chain *chain) {
   size_t count = engine->count;
-  for (size_t i = 0; i < count; i++) read_outer(&engine->packets[i], state, settings.verifies_udp_checksum);
+  for (size_t i = 0; i < count; i++) __builtin_prefetch(chain->mappings + engine->lookups.items[i].value, 0, 3);
   for (size_t i = 0; i < count; i++)
-    if (engine->packets[i].verdict == PENDING) read_inner(engine, i, table, &cache, settings.copies_dscp);
-  run_lookups(&engine->lookups, table);
-  for (size_t i = 0; i < count; i++) __builtin_prefetch(chain.mappings + engine->lookups.items[i].value, 0, 3);
-  for (size_t i = 0; i < count; i++)
-    if (engine->packets[i].verdict == PENDING) choose_host(engine, i, &chain);
-  for (size_t i = 0; i < count; i++)
+    if (engine->packets[i].verdict == PENDING) choose_host(engine, i, chain);
+}
+
+static STAGE void deliver_packets(struct cengine *engine) {
+  for (size_t i = 0, count = engine->count; i < count; i++)
     if (engine->packets[i].verdict == PENDING) deliver(engine, &engine->packets[i]);
+}
+
+void decapsulate(struct cengine *engine, const struct forwarding_state *state) {
+  struct chain chain = {state->mappings, state->sets, state->templates};
+  read_outer_headers(engine, state);
+  read_inner_headers(engine, state->table, state->settings.copies_dscp);
+  run_lookups(&engine->lookups, state->table);
+  choose_hosts(engine, &chain);
+  deliver_packets(engine);
 }
