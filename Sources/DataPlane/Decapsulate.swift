@@ -186,40 +186,51 @@ extension Engine {
     packet.counter = record.counters
   }
 
-  /// Stage 5: TTL and traffic class of the inner packet, then the site's Ethernet header before it; or, without a host's
-  /// address or TTL left, the bare packet to the kernel, which resolves, decrements and answers.
+  /// Stage 5: TTL and traffic class of the inner packet, then the site's Ethernet header before it.
   @inline(__always)
   private mutating func deliver(_ packet: inout Packet) {
+    guard let block = unsafe packet.template else { return passToKernel(&packet) }
+    // SAFETY: chooseHost took it from a published set.
+    let template = unsafe TemplateBlock(base: block)
+    let fields = template.fields
+    guard packet.timeToLive > 1, fields.verdict.isTransmit else { return passToKernel(&packet) }
     let inner = packet.inner
-    let template = unsafe packet.template.map { unsafe TemplateBlock(base: $0) }
-    let fields = template?.fields
-    let isExpired = packet.timeToLive <= 1
-    let goesToKernel = isExpired || !(fields?.verdict.isTransmit ?? false)
-    let timeToLive = goesToKernel ? packet.timeToLive : packet.timeToLive &- 1
-    if packet.innerFamily == 4 {
-      let ip = IPv4View(proven: inner)
-      ip.setTimeToLive(timeToLive)
-      if ip.trafficClass != packet.trafficClass { ip.setTrafficClass(packet.trafficClass) }
-    } else {
-      let ip = IPv6View(proven: inner)
-      ip.setHopLimit(timeToLive)
-      if ip.trafficClass != packet.trafficClass { ip.setTrafficClass(packet.trafficClass) }
-    }
-    counters.count(packet.counter, bytes: inner.count)
-    tally.decapsulated &+= 1
-    guard !goesToKernel, let template, let fields else {
-      unsafe packet.start = inner.base
-      packet.byteCount = UInt32(truncatingIfNeeded: inner.count)
-      packet.innerOffset = 0
-      packet.verdict = .punt(isExpired ? .timeExceeded : .innerNeighbour)
-      return
-    }
+    let type = rewrite(&packet, inner, packet.timeToLive &- 1)
     guard packet.innerByteCount <= fields.maximumPacket else { return packet.verdict = .drop(.deliveryTooBig) }
     unsafe template.copyDelivery(before: inner.base)
     let ethernet = Int(fields.ethernetByteCount)
     unsafe packet.start = inner.base - ethernet
     packet.byteCount = UInt32(truncatingIfNeeded: inner.count &+ ethernet)
-    packet.frame.store(packet.innerFamily == 4 ? EtherType.ipv4.rawValue : EtherType.ipv6.rawValue, at: ethernet &- 2)
+    packet.frame.store(type.rawValue, at: ethernet &- 2)
     packet.verdict = fields.verdict
+  }
+
+  /// Writes what decapsulation changes in the inner header and counts the packet; returns the type it has on Ethernet.
+  @inline(__always)
+  private mutating func rewrite(_ packet: inout Packet, _ inner: PacketBytes, _ timeToLive: UInt8) -> EtherType {
+    counters.count(packet.counter, bytes: inner.count)
+    tally.decapsulated &+= 1
+    if packet.innerFamily == 4 {
+      let ip = IPv4View(proven: inner)
+      ip.setTimeToLive(timeToLive)
+      if ip.trafficClass != packet.trafficClass { ip.setTrafficClass(packet.trafficClass) }
+      return .ipv4
+    } else {
+      let ip = IPv6View(proven: inner)
+      ip.setHopLimit(timeToLive)
+      if ip.trafficClass != packet.trafficClass { ip.setTrafficClass(packet.trafficClass) }
+      return .ipv6
+    }
+  }
+
+  /// Without a host's address or TTL left: the bare packet to the kernel, which resolves, decrements and answers.
+  @inline(never)
+  private mutating func passToKernel(_ packet: inout Packet) {
+    let inner = packet.inner
+    _ = rewrite(&packet, inner, packet.timeToLive)
+    unsafe packet.start = inner.base
+    packet.byteCount = UInt32(truncatingIfNeeded: inner.count)
+    packet.innerOffset = 0
+    packet.verdict = .punt(packet.timeToLive <= 1 ? .timeExceeded : .innerNeighbour)
   }
 }

@@ -141,43 +141,46 @@ static HOT void choose_host(struct cengine *engine, size_t place, const struct c
   if (packet->template) __builtin_prefetch(packet->template, 0, 3);
 }
 
-/// Stage 5.
-static HOT void deliver(struct cengine *engine, struct packet *packet) {
-  const struct template_block *template = packet->template;
-  uint8_t *inner = packet->start + packet->inner_offset;
-  size_t length = packet->inner_length;
-  bool is_expired = packet->time_to_live <= 1;
-  bool to_kernel = is_expired || !template || template->prefix_length == 0;
-  uint8_t time_to_live = packet->time_to_live - !to_kernel;
+static HOT uint16_t rewrite(struct cengine *engine, struct packet *packet, uint8_t *inner, uint8_t time_to_live) {
+  count(engine, packet->counter, packet->inner_length);
+  engine->decapsulated += 1;
   if (packet->inner_family == 4) {
-    uint16_t old = u16(inner + 8);
-    inner[8] = time_to_live;
-    put16(inner + 10, updated(u16(inner + 10), old, (uint16_t)time_to_live << 8 | (old & 0xFF)));
+    uint32_t word = u32(inner + 8), new = (uint32_t)time_to_live << 8 | (word >> 16 & 0xFF);
+    put32(inner + 8, new << 16 | updated(word, word >> 16, new));
     if (inner[1] != packet->traffic_class) {
-      old = u16(inner);
+      uint16_t old = u16(inner);
       inner[1] = packet->traffic_class;
       put16(inner + 10, updated(u16(inner + 10), old, (old & 0xFF00) | packet->traffic_class));
     }
-  } else {
-    inner[7] = time_to_live;
-    if ((uint8_t)(u16(inner) >> 4) != packet->traffic_class) put16(inner, (u16(inner) & 0xF00F) | (uint16_t)packet->traffic_class << 4);
+    return 0x0800;
   }
-  count(engine, packet->counter, length);
-  engine->decapsulated += 1;
-  if (to_kernel) {
-    packet->start = inner;
-    packet->length = length;
-    packet->inner_offset = 0;
-    packet->verdict = is_expired ? TIME_EXCEEDED : INNER_NEIGHBOUR;
-    return;
-  }
-  if (length > template->maximum_packet) { packet->verdict = DELIVERY_TOO_BIG; return; }
-  size_t ethernet = template->ethernet_length;
-  uint16_t verdict = template->verdict;
+  inner[7] = time_to_live;
+  if ((uint8_t)(u16(inner) >> 4) != packet->traffic_class) put16(inner, (u16(inner) & 0xF00F) | (uint16_t)packet->traffic_class << 4);
+  return 0x86DD;
+}
+
+COLD void pass_to_kernel(struct cengine *engine, struct packet *packet) {
+  uint8_t *inner = packet->start + packet->inner_offset;
+  rewrite(engine, packet, inner, packet->time_to_live);
+  packet->start = inner;
+  packet->length = packet->inner_length;
+  packet->inner_offset = 0;
+  packet->verdict = packet->time_to_live <= 1 ? TIME_EXCEEDED : INNER_NEIGHBOUR;
+}
+
+/// Stage 5.
+static HOT void deliver(struct cengine *engine, struct packet *packet) {
+  const struct template_block *template = packet->template;
+  if (!template || packet->time_to_live <= 1 || template->verdict >> 8 != 1) { pass_to_kernel(engine, packet); return; }
+  uint16_t verdict = template->verdict, maximum_packet = template->maximum_packet;
+  size_t ethernet = template->ethernet_length, length = packet->inner_length;
+  uint8_t *inner = packet->start + packet->inner_offset;
+  uint16_t type = rewrite(engine, packet, inner, packet->time_to_live - 1);
+  if (length > maximum_packet) { packet->verdict = DELIVERY_TOO_BIG; return; }
   memcpy(inner - 32, (const uint8_t *)template + 32, 32);
   packet->start = inner - ethernet;
   packet->length = length + ethernet;
-  put16(packet->start + ethernet - 2, packet->inner_family == 4 ? 0x0800 : 0x86DD);
+  put16(inner - 2, type);
   packet->verdict = verdict;
 }
 
