@@ -129,28 +129,40 @@ extension Engine {
     guard roots.isKnown else { return packet.verdict = .drop(.instanceUnknown) }
     let bytes = packet.inner
     guard bytes.count >= IPv4View.minimumByteCount else { return packet.verdict = .drop(.innerTruncated) }
-    let family = bytes.u8(0) >> 4
-    let byteCount: Int
-    let (timeToLive, trafficClass): (UInt8, UInt8)
-    if family == 4 {
+    if bytes.u8(0) >> 4 == 4 {
       guard let inner = IPv4View(bytes) else { return packet.verdict = .drop(.innerTruncated) }
-      (byteCount, timeToLive, trafficClass) = (inner.totalLength, inner.timeToLive, inner.trafficClass)
+      merge(&packet, 4, inner.totalLength, inner.timeToLive, inner.trafficClass, copiesDSCP: copiesDSCP)
       lookups.put(place, roots.ipv4, high: UInt64(inner.destination) << 32, low: 0, in: table)
-    } else if family == 6 {
+    } else if bytes.u8(0) >> 4 == 6 {
       guard let inner = IPv6View(bytes) else { return packet.verdict = .drop(.innerTruncated) }
-      (byteCount, timeToLive, trafficClass) = (inner.totalLength, inner.hopLimit, inner.trafficClass)
+      merge(&packet, 6, inner.totalLength, inner.hopLimit, inner.trafficClass, copiesDSCP: copiesDSCP)
       lookups.put(place, roots.ipv6, high: inner.destination.high, low: inner.destination.low, in: table)
     } else {
-      return packet.verdict = .drop(.innerVersionUnknown)
+      packet.verdict = .drop(.innerVersionUnknown)
     }
-    let outerTrafficClass = packet.trafficClass
-    guard let ecn = ECN.decapsulated(inner: ECN(trafficClass: trafficClass), outer: ECN(trafficClass: outerTrafficClass)) else {
-      return packet.verdict = .drop(.congestionMarkLost)
-    }
+  }
+
+  /// The inner header's fields join what the outer one left in the packet.
+  @inline(__always)
+  private func merge(
+    _ packet: inout Packet, _ family: UInt8, _ byteCount: Int, _ timeToLive: UInt8, _ trafficClass: UInt8, copiesDSCP: Bool
+  ) {
     packet.innerFamily = family
     packet.innerByteCount = UInt16(truncatingIfNeeded: byteCount)
     packet.timeToLive = min(timeToLive, packet.timeToLive)
-    packet.trafficClass = (copiesDSCP ? outerTrafficClass : trafficClass) & 0xFC | ecn.rawValue
+    let outer = packet.trafficClass
+    packet.trafficClass = trafficClass
+    // Mostly the outer header says what the inner one does.
+    if (trafficClass ^ outer) & (copiesDSCP ? 0xFF : 0x03) != 0 { mergeTrafficClass(&packet, outer: outer, copiesDSCP: copiesDSCP) }
+  }
+
+  /// RFC 6040 4.2, and rule D9; a congestion mark that the packet cannot carry ends its way.
+  @inline(never)
+  private func mergeTrafficClass(_ packet: inout Packet, outer: UInt8, copiesDSCP: Bool) {
+    guard let ecn = ECN.decapsulated(inner: ECN(trafficClass: packet.trafficClass), outer: ECN(trafficClass: outer)) else {
+      return packet.verdict = .drop(.congestionMarkLost)
+    }
+    packet.trafficClass = (copiesDSCP ? outer : packet.trafficClass) & 0xFC | ecn.rawValue
   }
 
   /// Rule D14: the whole packet, from its outer header, is the host's.

@@ -94,38 +94,40 @@ static HOT void read_outer(struct packet *packet, const struct forwarding_state 
   read_lisp(packet, p + header, length - header);
 }
 
+COLD void merge_traffic_class(struct packet *packet, uint8_t outer, bool copies_dscp) {
+  int ecn = combine_ecn(packet->traffic_class, outer);
+  if (ecn < 0) { packet->verdict = CONGESTION_MARK_LOST; return; }
+  packet->traffic_class = ((copies_dscp ? outer : packet->traffic_class) & 0xFC) | ecn;
+}
+
+static HOT void merge(struct packet *packet, uint8_t family, uint16_t length, uint8_t time_to_live, uint8_t traffic_class, bool copies_dscp) {
+  packet->inner_family = family;
+  packet->inner_length = length;
+  if (time_to_live < packet->time_to_live) packet->time_to_live = time_to_live;
+  uint8_t outer = packet->traffic_class;
+  packet->traffic_class = traffic_class;
+  if ((traffic_class ^ outer) & (copies_dscp ? 0xFF : 0x03)) merge_traffic_class(packet, outer, copies_dscp);
+}
+
 /// Stage 2.
 static HOT void read_inner(struct cengine *engine, size_t place, struct table_view table, struct roots_cache *cache, bool copies_dscp) {
   struct packet *packet = &engine->packets[place];
   struct instance_roots roots = find_roots(cache, packet->instance, table);
   if ((roots.ipv4 | roots.ipv6) == 0) { packet->verdict = INSTANCE_UNKNOWN; return; }
   const uint8_t *p = packet->start + packet->inner_offset;
-  size_t available = packet->inner_length, length;
+  size_t available = packet->inner_length;
   if (available < 20) { packet->verdict = INNER_TRUNCATED; return; }
-  uint8_t family = p[0] >> 4, traffic_class, time_to_live;
-  if (family == 4) {
+  if (p[0] >> 4 == 4) {
     if (!is_ipv4(p, available)) { packet->verdict = INNER_TRUNCATED; return; }
-    length = u16(p + 2);
-    time_to_live = p[8];
-    traffic_class = p[1];
+    merge(packet, 4, u16(p + 2), p[8], p[1], copies_dscp);
     put_lookup(&engine->lookups, place, table, roots.ipv4, p + 16, 4);
-  } else if (family == 6) {
+  } else if (p[0] >> 4 == 6) {
     if (!is_ipv6(p, available)) { packet->verdict = INNER_TRUNCATED; return; }
-    length = u16(p + 4) + 40;
-    time_to_live = p[7];
-    traffic_class = u16(p) >> 4;
+    merge(packet, 6, u16(p + 4) + 40, p[7], u16(p) >> 4, copies_dscp);
     put_lookup(&engine->lookups, place, table, roots.ipv6, p + 24, 16);
   } else {
     packet->verdict = INNER_VERSION_UNKNOWN;
-    return;
   }
-  uint8_t outer = packet->traffic_class;
-  int ecn = combine_ecn(traffic_class, outer);
-  if (ecn < 0) { packet->verdict = CONGESTION_MARK_LOST; return; }
-  packet->inner_family = family;
-  packet->inner_length = length;
-  if (time_to_live < packet->time_to_live) packet->time_to_live = time_to_live;
-  packet->traffic_class = ((copies_dscp ? outer : traffic_class) & 0xFC) | ecn;
 }
 
 /// Stage 4.
