@@ -55,6 +55,10 @@ import XDP
   @inline(__always)
   func address(in memory: FrameMemory) -> FrameAddress { unsafe FrameAddress(UInt(bitPattern: start - memory.base)) }
 
+  /// The byte at `offset` from `start` will be read soon; it need not be there.
+  @inline(__always)
+  func prefetch(_ offset: Int) { unsafe clinux_prefetch(start + offset) }
+
   /// The inner packet.
   @inline(__always) var inner: PacketBytes {
     frame.dropFirst(Int(innerOffset)).prefix(Int(innerByteCount))
@@ -65,15 +69,18 @@ import XDP
 @safe public struct Batch: ~Copyable {
   public static let capacity = 64
 
-  @usableFromInline let packets: UnsafeMutablePointer<Packet>
+  /// A packet per cache line.
+  @usableFromInline static var stride: Int { 64 }
+
+  @usableFromInline let packets: UnsafeMutableRawPointer
   @usableFromInline var filled = 0
   public var count: Int { @inlinable @inline(__always) get { filled } }
 
   public init() {
-    let memory = UnsafeMutableRawPointer.allocate(
-      byteCount: MemoryLayout<Packet>.stride * Self.capacity, alignment: 64)
-    unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: MemoryLayout<Packet>.stride * Self.capacity)
-    unsafe packets = memory.bindMemory(to: Packet.self, capacity: Self.capacity)
+    precondition(MemoryLayout<Packet>.size <= Self.stride)
+    unsafe packets = .allocate(byteCount: Self.stride * Self.capacity, alignment: Self.stride)
+    // SAFETY: the whole allocation. Packets are trivial: `append` overwrites, nobody destroys.
+    unsafe packets.initializeMemory(as: UInt8.self, repeating: 0, count: Self.stride * Self.capacity)
   }
 
   deinit { unsafe packets.deallocate() }
@@ -87,7 +94,7 @@ import XDP
   @unsafe @inlinable @inline(__always) @discardableResult
   public mutating func append(_ start: UnsafeMutableRawPointer, byteCount: UInt32) -> Bool {
     guard filled < Self.capacity else { return false }
-    unsafe (packets + filled).initialize(to: Packet(start: start, byteCount: byteCount))
+    unsafe packet(filled).initialize(to: Packet(start: start, byteCount: byteCount))
     unsafe clinux_prefetch(start)
     filled &+= 1
     return true
@@ -99,11 +106,16 @@ import XDP
     unsafe append(frame.base, byteCount: UInt32(frame.count))
   }
 
+  @unsafe @inlinable @inline(__always)
+  func packet(_ i: Int) -> UnsafeMutablePointer<Packet> {
+    unsafe (packets + i &* Self.stride).assumingMemoryBound(to: Packet.self)
+  }
+
   @inlinable @inline(__always)
   subscript(i: Int) -> Packet {
     // SAFETY: i < count ≤ capacity, kept by the stages' loops.
-    _read { yield unsafe packets[i] }
-    nonmutating _modify { yield unsafe &packets[i] }
+    _read { yield unsafe packet(i).pointee }
+    nonmutating _modify { yield unsafe &packet(i).pointee }
   }
 
   /// What became of packet `i`, and its bytes as they are now: to be transmitted, punted, or dropped.

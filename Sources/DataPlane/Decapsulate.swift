@@ -9,10 +9,10 @@ extension Engine {
   /// Decapsulates the packets of `batch` that are in the set. Each stage is a function with a loop, as in `encapsulate`.
   mutating func decapsulate(_ batch: inout Batch, _ packets: PacketSet, state: ForwardingStateReader) {
     readOuterHeaders(&batch, packets, state: state)
-    readInnerHeaders(&batch, state.table, copiesDSCP: state.settings.copiesDSCP)
+    readInnerHeaders(&batch, packets, state.table, copiesDSCP: state.settings.copiesDSCP)
     lookups.run(state.table)
-    chooseHosts(&batch, state.chain)
-    deliverPackets(&batch)
+    chooseHosts(&batch, packets, state.chain)
+    deliverPackets(&batch, packets)
   }
 
   /// Stage 1: which packets are LISP for us, and what their outer headers say.
@@ -24,22 +24,24 @@ extension Engine {
 
   /// Stage 2: the inner headers; one lookup each, of the inner destination.
   @inline(never)
-  private mutating func readInnerHeaders(_ batch: inout Batch, _ table: TableView, copiesDSCP: Bool) {
+  private mutating func readInnerHeaders(_ batch: inout Batch, _ packets: PacketSet, _ table: TableView, copiesDSCP: Bool) {
     var roots = RootsCache()
-    for i in 0..<batch.count where batch[i].isDecapsulating { readInner(&batch[i], i, table, &roots, copiesDSCP: copiesDSCP) }
+    for i in 0..<batch.count where packets.contains(i) && batch[i].verdict.isPending {
+      readInner(&batch[i], i, table, &roots, copiesDSCP: copiesDSCP)
+    }
   }
 
   /// Stage 4, after the lookups.
   @inline(never)
-  private mutating func chooseHosts(_ batch: inout Batch, _ chain: ForwardingChain) {
+  private mutating func chooseHosts(_ batch: inout Batch, _ packets: PacketSet, _ chain: ForwardingChain) {
     for i in 0..<batch.count { chain.mappings.prefetch(lookups[i]) }
-    for i in 0..<batch.count where batch[i].isDecapsulating { chooseHost(&batch[i], i, chain) }
+    for i in 0..<batch.count where packets.contains(i) && batch[i].verdict.isPending { chooseHost(&batch[i], i, chain) }
   }
 
   /// Stage 5.
   @inline(never)
-  private mutating func deliverPackets(_ batch: inout Batch) {
-    for i in 0..<batch.count where batch[i].isDecapsulating { deliver(&batch[i]) }
+  private mutating func deliverPackets(_ batch: inout Batch, _ packets: PacketSet) {
+    for i in 0..<batch.count where packets.contains(i) && batch[i].verdict.isPending { deliver(&batch[i]) }
   }
 
   /// Whether a frame is a LISP packet for one of our RLOCs: how a port with both roles tells its directions apart.
@@ -114,7 +116,8 @@ extension Engine {
     let instanceID = lisp.instanceID
     packet.instanceID = instanceID
     guard instanceID != InstanceID.control.rawValue else { return passUp(&packet) }
-    packet.innerOffset = unsafe UInt16(truncatingIfNeeded: payload.base - packet.start &+ LISPView.byteCount)
+    let innerOffset = unsafe payload.base - packet.start &+ LISPView.byteCount
+    packet.innerOffset = UInt16(truncatingIfNeeded: innerOffset)
     packet.innerByteCount = UInt16(truncatingIfNeeded: payload.count &- LISPView.byteCount)
   }
 
@@ -126,28 +129,40 @@ extension Engine {
     guard roots.isKnown else { return packet.verdict = .drop(.instanceUnknown) }
     let bytes = packet.inner
     guard bytes.count >= IPv4View.minimumByteCount else { return packet.verdict = .drop(.innerTruncated) }
-    let family = bytes.u8(0) >> 4
-    let byteCount: Int
-    let (timeToLive, trafficClass): (UInt8, UInt8)
-    if family == 4 {
+    if bytes.u8(0) >> 4 == 4 {
       guard let inner = IPv4View(bytes) else { return packet.verdict = .drop(.innerTruncated) }
-      (byteCount, timeToLive, trafficClass) = (inner.totalLength, inner.timeToLive, inner.trafficClass)
-      lookups.put(place, roots.ipv4, high: inner.addresses << 32, low: 0, in: table)
-    } else if family == 6 {
+      merge(&packet, 4, inner.totalLength, inner.timeToLive, inner.trafficClass, copiesDSCP: copiesDSCP)
+      lookups.put(place, roots.ipv4, high: UInt64(inner.destination) << 32, low: 0, in: table)
+    } else if bytes.u8(0) >> 4 == 6 {
       guard let inner = IPv6View(bytes) else { return packet.verdict = .drop(.innerTruncated) }
-      (byteCount, timeToLive, trafficClass) = (inner.totalLength, inner.hopLimit, inner.trafficClass)
+      merge(&packet, 6, inner.totalLength, inner.hopLimit, inner.trafficClass, copiesDSCP: copiesDSCP)
       lookups.put(place, roots.ipv6, high: inner.destination.high, low: inner.destination.low, in: table)
     } else {
-      return packet.verdict = .drop(.innerVersionUnknown)
+      packet.verdict = .drop(.innerVersionUnknown)
     }
-    let outerTrafficClass = packet.trafficClass
-    guard let ecn = ECN.decapsulated(inner: ECN(trafficClass: trafficClass), outer: ECN(trafficClass: outerTrafficClass)) else {
-      return packet.verdict = .drop(.congestionMarkLost)
-    }
+  }
+
+  /// The inner header's fields join what the outer one left in the packet.
+  @inline(__always)
+  private func merge(
+    _ packet: inout Packet, _ family: UInt8, _ byteCount: Int, _ timeToLive: UInt8, _ trafficClass: UInt8, copiesDSCP: Bool
+  ) {
     packet.innerFamily = family
     packet.innerByteCount = UInt16(truncatingIfNeeded: byteCount)
     packet.timeToLive = min(timeToLive, packet.timeToLive)
-    packet.trafficClass = (copiesDSCP ? outerTrafficClass : trafficClass) & 0xFC | ecn.rawValue
+    let outer = packet.trafficClass
+    packet.trafficClass = trafficClass
+    // Mostly the outer header says what the inner one does.
+    if (trafficClass ^ outer) & (copiesDSCP ? 0xFF : 0x03) != 0 { mergeTrafficClass(&packet, outer: outer, copiesDSCP: copiesDSCP) }
+  }
+
+  /// RFC 6040 4.2, and rule D9; a congestion mark that the packet cannot carry ends its way.
+  @inline(never)
+  private func mergeTrafficClass(_ packet: inout Packet, outer: UInt8, copiesDSCP: Bool) {
+    guard let ecn = ECN.decapsulated(inner: ECN(trafficClass: packet.trafficClass), outer: ECN(trafficClass: outer)) else {
+      return packet.verdict = .drop(.congestionMarkLost)
+    }
+    packet.trafficClass = (copiesDSCP ? outer : packet.trafficClass) & 0xFC | ecn.rawValue
   }
 
   /// Rule D14: the whole packet, from its outer header, is the host's.
@@ -183,47 +198,52 @@ extension Engine {
     packet.counter = record.counters
   }
 
-  /// Stage 5: TTL and traffic class of the inner packet, then the site's Ethernet header before it; or, without a host's
-  /// address or TTL left, the bare packet to the kernel, which resolves, decrements and answers.
+  /// Stage 5: TTL and traffic class of the inner packet, then the site's Ethernet header before it.
   @inline(__always)
   private mutating func deliver(_ packet: inout Packet) {
+    guard let block = unsafe packet.template else { return passToKernel(&packet) }
+    // SAFETY: chooseHost took it from a published set.
+    let template = unsafe TemplateBlock(base: block)
+    let fields = template.fields
+    guard packet.timeToLive > 1, fields.verdict.isTransmit else { return passToKernel(&packet) }
     let inner = packet.inner
-    let template = unsafe packet.template.map { unsafe TemplateBlock(base: $0) }
-    let fields = template?.fields
-    let isExpired = packet.timeToLive <= 1
-    let goesToKernel = isExpired || !(fields?.verdict.isTransmit ?? false)
     // Before anything is written: the source is told with the packet as it came.
-    guard goesToKernel || packet.innerByteCount <= fields?.maximumPacket ?? 0 else { return packet.verdict = .drop(.deliveryTooBig) }
-    let timeToLive = goesToKernel ? packet.timeToLive : packet.timeToLive &- 1
-    if packet.innerFamily == 4 {
-      let ip = IPv4View(proven: inner)
-      ip.setTimeToLive(timeToLive)
-      if ip.trafficClass != packet.trafficClass { ip.setTrafficClass(packet.trafficClass) }
-    } else {
-      let ip = IPv6View(proven: inner)
-      ip.setHopLimit(timeToLive)
-      if ip.trafficClass != packet.trafficClass { ip.setTrafficClass(packet.trafficClass) }
-    }
-    counters.count(packet.counter, bytes: inner.count)
-    tally.decapsulated &+= 1
-    guard !goesToKernel, let template, let fields else {
-      unsafe packet.start = inner.base
-      packet.byteCount = UInt32(truncatingIfNeeded: inner.count)
-      packet.innerOffset = 0
-      packet.verdict = .punt(isExpired ? .timeExceeded : .innerNeighbour)
-      return
-    }
+    guard packet.innerByteCount <= fields.maximumPacket else { return packet.verdict = .drop(.deliveryTooBig) }
+    let type = rewrite(&packet, inner, packet.timeToLive &- 1)
     unsafe template.copyDelivery(before: inner.base)
     let ethernet = Int(fields.ethernetByteCount)
     unsafe packet.start = inner.base - ethernet
     packet.byteCount = UInt32(truncatingIfNeeded: inner.count &+ ethernet)
-    packet.frame.store(packet.innerFamily == 4 ? EtherType.ipv4.rawValue : EtherType.ipv6.rawValue, at: ethernet &- 2)
+    packet.frame.store(type.rawValue, at: ethernet &- 2)
     packet.verdict = fields.verdict
   }
-}
 
-extension Packet {
-  /// Whether the packet takes part in decapsulation and has no verdict yet: it has an inner packet then.
+  /// Writes what decapsulation changes in the inner header and counts the packet; returns the type it has on Ethernet.
   @inline(__always)
-  fileprivate var isDecapsulating: Bool { verdict.isPending && innerOffset != 0 }
+  private mutating func rewrite(_ packet: inout Packet, _ inner: PacketBytes, _ timeToLive: UInt8) -> EtherType {
+    counters.count(packet.counter, bytes: inner.count)
+    tally.decapsulated &+= 1
+    if packet.innerFamily == 4 {
+      let ip = IPv4View(proven: inner)
+      ip.setTimeToLive(timeToLive)
+      if ip.trafficClass != packet.trafficClass { ip.setTrafficClass(packet.trafficClass) }
+      return .ipv4
+    } else {
+      let ip = IPv6View(proven: inner)
+      ip.setHopLimit(timeToLive)
+      if ip.trafficClass != packet.trafficClass { ip.setTrafficClass(packet.trafficClass) }
+      return .ipv6
+    }
+  }
+
+  /// Without a host's address or TTL left: the bare packet to the kernel, which resolves, decrements and answers.
+  @inline(never)
+  private mutating func passToKernel(_ packet: inout Packet) {
+    let inner = packet.inner
+    _ = rewrite(&packet, inner, packet.timeToLive)
+    unsafe packet.start = inner.base
+    packet.byteCount = UInt32(truncatingIfNeeded: inner.count)
+    packet.innerOffset = 0
+    packet.verdict = .punt(packet.timeToLive <= 1 ? .timeExceeded : .innerNeighbour)
+  }
 }

@@ -34,7 +34,7 @@ public struct Engine: ~Copyable {
 
   mutating func process(_ batch: inout Batch, port: Int, state: ForwardingStateReader) {
     let role = state.role(port)
-    lookups.clear(reserving: Batch.capacity)
+    lookups.clear(reserving: batch.count)
     if role == .site {
       encapsulate(&batch, .all, port: port, state: state)
     } else if role == .core {
@@ -55,7 +55,7 @@ public struct Engine: ~Copyable {
     var forUs = PacketSet.none
     for i in 0..<batch.count where Engine.isForUs(batch[i], state: state) { forUs.insert(i) }
     decapsulate(&batch, forUs, state: state)
-    lookups.clear(reserving: Batch.capacity)
+    lookups.clear(reserving: batch.count)
     encapsulate(&batch, forUs.complement, port: port, state: state)
   }
 }

@@ -94,38 +94,40 @@ static HOT void read_outer(struct packet *packet, const struct forwarding_state 
   read_lisp(packet, p + header, length - header);
 }
 
+COLD void merge_traffic_class(struct packet *packet, uint8_t outer, bool copies_dscp) {
+  int ecn = combine_ecn(packet->traffic_class, outer);
+  if (ecn < 0) { packet->verdict = CONGESTION_MARK_LOST; return; }
+  packet->traffic_class = ((copies_dscp ? outer : packet->traffic_class) & 0xFC) | ecn;
+}
+
+static HOT void merge(struct packet *packet, uint8_t family, uint16_t length, uint8_t time_to_live, uint8_t traffic_class, bool copies_dscp) {
+  packet->inner_family = family;
+  packet->inner_length = length;
+  if (time_to_live < packet->time_to_live) packet->time_to_live = time_to_live;
+  uint8_t outer = packet->traffic_class;
+  packet->traffic_class = traffic_class;
+  if ((traffic_class ^ outer) & (copies_dscp ? 0xFF : 0x03)) merge_traffic_class(packet, outer, copies_dscp);
+}
+
 /// Stage 2.
 static HOT void read_inner(struct cengine *engine, size_t place, struct table_view table, struct roots_cache *cache, bool copies_dscp) {
   struct packet *packet = &engine->packets[place];
   struct instance_roots roots = find_roots(cache, packet->instance, table);
   if ((roots.ipv4 | roots.ipv6) == 0) { packet->verdict = INSTANCE_UNKNOWN; return; }
   const uint8_t *p = packet->start + packet->inner_offset;
-  size_t available = packet->inner_length, length;
+  size_t available = packet->inner_length;
   if (available < 20) { packet->verdict = INNER_TRUNCATED; return; }
-  uint8_t family = p[0] >> 4, traffic_class, time_to_live;
-  if (family == 4) {
+  if (p[0] >> 4 == 4) {
     if (!is_ipv4(p, available)) { packet->verdict = INNER_TRUNCATED; return; }
-    length = u16(p + 2);
-    time_to_live = p[8];
-    traffic_class = p[1];
+    merge(packet, 4, u16(p + 2), p[8], p[1], copies_dscp);
     put_lookup(&engine->lookups, place, table, roots.ipv4, p + 16, 4);
-  } else if (family == 6) {
+  } else if (p[0] >> 4 == 6) {
     if (!is_ipv6(p, available)) { packet->verdict = INNER_TRUNCATED; return; }
-    length = u16(p + 4) + 40;
-    time_to_live = p[7];
-    traffic_class = u16(p) >> 4;
+    merge(packet, 6, u16(p + 4) + 40, p[7], u16(p) >> 4, copies_dscp);
     put_lookup(&engine->lookups, place, table, roots.ipv6, p + 24, 16);
   } else {
     packet->verdict = INNER_VERSION_UNKNOWN;
-    return;
   }
-  uint8_t outer = packet->traffic_class;
-  int ecn = combine_ecn(traffic_class, outer);
-  if (ecn < 0) { packet->verdict = CONGESTION_MARK_LOST; return; }
-  packet->inner_family = family;
-  packet->inner_length = length;
-  if (time_to_live < packet->time_to_live) packet->time_to_live = time_to_live;
-  packet->traffic_class = ((copies_dscp ? outer : traffic_class) & 0xFC) | ecn;
 }
 
 /// Stage 4.
@@ -141,59 +143,77 @@ static HOT void choose_host(struct cengine *engine, size_t place, const struct c
   if (packet->template) __builtin_prefetch(packet->template, 0, 3);
 }
 
-/// Stage 5.
-static HOT void deliver(struct cengine *engine, struct packet *packet) {
-  const struct template_block *template = packet->template;
-  uint8_t *inner = packet->start + packet->inner_offset;
-  size_t length = packet->inner_length;
-  bool is_expired = packet->time_to_live <= 1;
-  bool to_kernel = is_expired || !template || template->prefix_length == 0;
-  uint8_t time_to_live = packet->time_to_live - !to_kernel;
+static HOT uint16_t rewrite(struct cengine *engine, struct packet *packet, uint8_t *inner, uint8_t time_to_live) {
+  count(engine, packet->counter, packet->inner_length);
+  engine->decapsulated += 1;
   if (packet->inner_family == 4) {
-    uint16_t old = u16(inner + 8);
-    inner[8] = time_to_live;
-    put16(inner + 10, updated(u16(inner + 10), old, (uint16_t)time_to_live << 8 | (old & 0xFF)));
+    uint32_t word = u32(inner + 8), new = (uint32_t)time_to_live << 8 | (word >> 16 & 0xFF);
+    put32(inner + 8, new << 16 | updated(word, word >> 16, new));
     if (inner[1] != packet->traffic_class) {
-      old = u16(inner);
+      uint16_t old = u16(inner);
       inner[1] = packet->traffic_class;
       put16(inner + 10, updated(u16(inner + 10), old, (old & 0xFF00) | packet->traffic_class));
     }
-  } else {
-    inner[7] = time_to_live;
-    if ((uint8_t)(u16(inner) >> 4) != packet->traffic_class) put16(inner, (u16(inner) & 0xF00F) | (uint16_t)packet->traffic_class << 4);
+    return 0x0800;
   }
-  count(engine, packet->counter, length);
-  engine->decapsulated += 1;
-  if (to_kernel) {
-    packet->start = inner;
-    packet->length = length;
-    packet->inner_offset = 0;
-    packet->verdict = is_expired ? TIME_EXCEEDED : INNER_NEIGHBOUR;
-    return;
-  }
-  if (length > template->maximum_packet) { packet->verdict = DELIVERY_TOO_BIG; return; }
-  size_t ethernet = template->ethernet_length;
-  uint16_t verdict = template->verdict;
+  inner[7] = time_to_live;
+  if ((uint8_t)(u16(inner) >> 4) != packet->traffic_class) put16(inner, (u16(inner) & 0xF00F) | (uint16_t)packet->traffic_class << 4);
+  return 0x86DD;
+}
+
+COLD void pass_to_kernel(struct cengine *engine, struct packet *packet) {
+  uint8_t *inner = packet->start + packet->inner_offset;
+  rewrite(engine, packet, inner, packet->time_to_live);
+  packet->start = inner;
+  packet->length = packet->inner_length;
+  packet->inner_offset = 0;
+  packet->verdict = packet->time_to_live <= 1 ? TIME_EXCEEDED : INNER_NEIGHBOUR;
+}
+
+/// Stage 5.
+static HOT void deliver(struct cengine *engine, struct packet *packet) {
+  const struct template_block *template = packet->template;
+  if (!template || packet->time_to_live <= 1 || template->verdict >> 8 != 1) { pass_to_kernel(engine, packet); return; }
+  uint16_t verdict = template->verdict, maximum_packet = template->maximum_packet;
+  size_t ethernet = template->ethernet_length, length = packet->inner_length;
+  uint8_t *inner = packet->start + packet->inner_offset;
+  uint16_t type = rewrite(engine, packet, inner, packet->time_to_live - 1);
+  if (length > maximum_packet) { packet->verdict = DELIVERY_TOO_BIG; return; }
   memcpy(inner - 32, (const uint8_t *)template + 32, 32);
   packet->start = inner - ethernet;
   packet->length = length + ethernet;
-  put16(packet->start + ethernet - 2, packet->inner_family == 4 ? 0x0800 : 0x86DD);
+  put16(inner - 2, type);
   packet->verdict = verdict;
 }
 
-void decapsulate(struct cengine *engine, const struct forwarding_state *state) {
+static STAGE void read_outer_headers(struct cengine *engine, const struct forwarding_state *state) {
+  bool verifies = state->settings.verifies_udp_checksum;
+  for (size_t i = 0, count = engine->count; i < count; i++) read_outer(&engine->packets[i], state, verifies);
+}
+
+static STAGE void read_inner_headers(struct cengine *engine, struct table_view table, bool copies_dscp) {
   struct roots_cache cache = {.instance = NO_INSTANCE};
-  struct chain chain = {state->mappings, state->sets, state->templates};
-  struct table_view table = state->table;
-  struct settings settings = state->settings;
+  for (size_t i = 0, count = engine->count; i < count; i++)
+    if (engine->packets[i].verdict == PENDING) read_inner(engine, i, table, &cache, copies_dscp);
+}
+
+static STAGE void choose_hosts(struct cengine *engine, const struct chain *chain) {
   size_t count = engine->count;
-  for (size_t i = 0; i < count; i++) read_outer(&engine->packets[i], state, settings.verifies_udp_checksum);
+  for (size_t i = 0; i < count; i++) __builtin_prefetch(chain->mappings + engine->lookups.items[i].value, 0, 3);
   for (size_t i = 0; i < count; i++)
-    if (engine->packets[i].verdict == PENDING) read_inner(engine, i, table, &cache, settings.copies_dscp);
-  run_lookups(&engine->lookups, table);
-  for (size_t i = 0; i < count; i++) __builtin_prefetch(chain.mappings + engine->lookups.items[i].value, 0, 3);
-  for (size_t i = 0; i < count; i++)
-    if (engine->packets[i].verdict == PENDING) choose_host(engine, i, &chain);
-  for (size_t i = 0; i < count; i++)
+    if (engine->packets[i].verdict == PENDING) choose_host(engine, i, chain);
+}
+
+static STAGE void deliver_packets(struct cengine *engine) {
+  for (size_t i = 0, count = engine->count; i < count; i++)
     if (engine->packets[i].verdict == PENDING) deliver(engine, &engine->packets[i]);
+}
+
+void decapsulate(struct cengine *engine, const struct forwarding_state *state) {
+  struct chain chain = {state->mappings, state->sets, state->templates};
+  read_outer_headers(engine, state);
+  read_inner_headers(engine, state->table, state->settings.copies_dscp);
+  run_lookups(&engine->lookups, state->table);
+  choose_hosts(engine, &chain);
+  deliver_packets(engine);
 }

@@ -220,21 +220,32 @@ static HOT void prepend(struct cengine *engine, struct packet *packet, uint8_t t
   packet->verdict = verdict;
 }
 
-void encapsulate(struct cengine *engine, unsigned port, const struct forwarding_state *state) {
+static STAGE void read_inner_headers(struct cengine *engine, unsigned port, const struct forwarding_state *state, const struct chain *chain) {
   struct roots_cache cache = {.instance = NO_INSTANCE};
-  uint32_t local = 0;
   struct table_view table = state->table;
-  struct chain chain = {state->mappings, state->sets, state->templates};
-  struct settings settings = state->settings;
   struct known_range known[2] = {{.root = ~0u}, {.root = ~0u}};
-  uint8_t traffic_class_mask = settings.copies_ecn ? 0xFF : 0xFC;
+  for (size_t i = 0, count = engine->count; i < count; i++) read_inner(engine, i, port, state, table, chain, &cache, known);
+}
+
+static STAGE void choose_locators(struct cengine *engine, const struct chain *chain) {
+  uint32_t local = 0;
   size_t count = engine->count;
-  for (size_t i = 0; i < count; i++) read_inner(engine, i, port, state, table, &chain, &cache, known);
-  run_lookups(&engine->lookups, table);
-  for (size_t i = 0; i < count; i++) __builtin_prefetch(chain.mappings + engine->lookups.items[i].value, 0, 3);
+  for (size_t i = 0; i < count; i++) __builtin_prefetch(chain->mappings + engine->lookups.items[i].value, 0, 3);
   for (size_t i = 0; i < count; i++)
-    if (engine->packets[i].verdict == PENDING) choose_locator(engine, i, &chain, &local);
-  for (size_t i = 0; i < count; i++)
+    if (engine->packets[i].verdict == PENDING) choose_locator(engine, i, chain, &local);
+}
+
+static STAGE void prepend_headers(struct cengine *engine, struct settings settings) {
+  uint8_t traffic_class_mask = settings.copies_ecn ? 0xFF : 0xFC;
+  for (size_t i = 0, count = engine->count; i < count; i++)
     if (engine->packets[i].verdict == PENDING)
       prepend(engine, &engine->packets[i], traffic_class_mask, settings.computes_udp_checksum);
+}
+
+void encapsulate(struct cengine *engine, unsigned port, const struct forwarding_state *state) {
+  struct chain chain = {state->mappings, state->sets, state->templates};
+  read_inner_headers(engine, port, state, &chain);
+  run_lookups(&engine->lookups, state->table);
+  choose_locators(engine, &chain);
+  prepend_headers(engine, state->settings);
 }

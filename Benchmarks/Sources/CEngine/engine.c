@@ -35,9 +35,9 @@ static inline void append(struct cengine *engine, uint8_t *start, uint32_t lengt
 void cengine_forward(struct cengine *engine, uint8_t *area, const struct cengine_descriptor *in, struct cengine_descriptor *out,
                      size_t count, unsigned port, const void *root) {
   engine->count = 0;
-  engine->lookups.count = 64;
-  engine->lookups.walking_count = 0;
   for (size_t i = 0; i < count; i++) append(engine, area + in[i].address, in[i].length);
+  engine->lookups.count = engine->count;
+  for (size_t i = 0; i < engine->count; i++) engine->lookups.items[i].position = 0;
   const struct forwarding_state *state = current(root);
   if (state->roles[port & 15] == SITE)
     encapsulate(engine, port & 15, state);

@@ -16,8 +16,13 @@ static inline uint32_t step(struct lookup *item, size_t depth, const struct slot
 
 void run_lookups(struct lookups *lookups, struct table_view table) {
   const struct slot *slots = table.slots;
-  size_t walking = lookups->walking_count;
-  for (size_t depth = 1; walking != 0 && depth < 16; depth++) {
+  size_t walking = 0;
+  for (size_t i = 0, count = lookups->count; i < count; i++) {
+    uint32_t child = step(&lookups->items[i], 1, slots);
+    lookups->walking[walking] = i;
+    walking += child != 0;
+  }
+  for (size_t depth = 2; walking != 0 && depth < 16; depth++) {
     size_t still = 0;
     for (size_t i = 0; i < walking; i++) {
       uint16_t place = lookups->walking[i];

@@ -8,6 +8,7 @@
 #include "state.h"
 
 #define HOT inline __attribute__((always_inline))
+#define STAGE __attribute__((noinline))
 #define COLD static __attribute__((noinline))
 
 struct lookup {
@@ -19,7 +20,6 @@ struct lookup {
 struct lookups {
   struct lookup items[128];
   uint16_t walking[129];
-  size_t walking_count;
   size_t count;
 };
 
@@ -44,8 +44,6 @@ static HOT void put_lookup(struct lookups *lookups, size_t place, struct table_v
   memcpy(item->key, address, bytes);
   item->position = position;
   item->value = slot.value;
-  lookups->walking[lookups->walking_count] = place;
-  lookups->walking_count += slot.child != 0;
 }
 
 /// The value, and how many of the first bits the answer depends on.

@@ -26,9 +26,8 @@ import CLinux
   }
 
   @usableFromInline let items: UnsafeMutablePointer<Item>
-  /// The places of the lookups that have a deeper node to read.
+  /// Scratch of `run`: the places of the lookups that have a deeper node to read.
   @usableFromInline let walking: UnsafeMutablePointer<UInt16>
-  @usableFromInline var walkingCount = 0
   /// Lookups added since `clear()`.
   public var count: Int { @inlinable @inline(__always) get { added } }
   @usableFromInline var added = 0
@@ -50,12 +49,13 @@ import CLinux
     unsafe walking.deallocate()
   }
 
-  /// Forgets all lookups. Places below `reserved` are the caller's to fill with `put`; `add` goes on behind them.
+  /// Forgets all lookups. Places below `reserved` are the caller's to fill with `put`, or to leave; `add` goes on behind them.
   @inlinable @inline(__always)
   public mutating func clear(reserving reserved: Int = 0) {
     assert(reserved <= capacity)
     added = reserved
-    walkingCount = 0
+    // SAFETY: i < capacity. Position 0 is in the empty node: a lookup that is not asked for ends there.
+    for i in 0..<reserved { unsafe items[i].position = 0 }
   }
 
   /// Adds a lookup of the left-aligned address under `root`; returns its place. Room is the caller's to keep (I: ≤ capacity).
@@ -68,17 +68,15 @@ import CLinux
     return place
   }
 
-  /// Puts a lookup of the left-aligned address under `root` at `place`, once between `clear` and `run`. Reads the root node at
-  /// once: roots are few and stay in the cache.
+  /// Puts a lookup of the left-aligned address under `root` at `place`. Reads the root node at once: roots are few and stay in
+  /// the cache.
   @inlinable @inline(__always)
   public mutating func put(_ place: Int, _ root: NodeIndex, high: UInt64, low: UInt64, in view: TableView) {
     let slot = view.nodes.slot(root, UInt8(truncatingIfNeeded: high >> 56))
     let position = Int(slot.child) << 8 | Int(UInt8(truncatingIfNeeded: high >> 48))
     view.nodes.prefetch(position)
-    // SAFETY: place < capacity; walkingCount ≤ the number of places in use.
+    // SAFETY: place < capacity.
     unsafe items[place] = Item(high: high.bigEndian, low: low.bigEndian, position: position, value: slot.value)
-    unsafe walking[walkingCount] = UInt16(truncatingIfNeeded: place)
-    walkingCount &+= slot.child == 0 ? 0 : 1
   }
 
   /// The value found for the lookup at `place`; 0 for a miss.
@@ -88,20 +86,30 @@ import CLinux
     unsafe items[place].value
   }
 
-  /// Answers all lookups against `view`, which is the one they were added with.
+  /// Answers all lookups against `view`, which is the one they were put with.
   @inlinable
   public mutating func run(_ view: TableView) {
     let nodes = view.nodes
-    var count = walkingCount
-    var depth = 1
+    var count = 0
+    var i = 0
+    while i < added {
+      // SAFETY: i < added ≤ capacity, count ≤ i.
+      let child = unsafe Self.step(items + i, 1, nodes)
+      unsafe walking[count] = UInt16(truncatingIfNeeded: i)
+      count &+= child == 0 ? 0 : 1
+      i &+= 1
+    }
+    var depth = 2
     while count != 0, depth < 16 {
       var still = 0
-      for i in 0..<count {
-        // SAFETY: places that `add` put there; still ≤ i.
+      i = 0
+      while i < count {
+        // SAFETY: places that the pass before left there; still ≤ i.
         let place = unsafe walking[i]
         let child = unsafe Self.step(items + Int(place), depth, nodes)
         unsafe walking[still] = place
         still &+= child == 0 ? 0 : 1
+        i &+= 1
       }
       count = still
       depth &+= 1
@@ -112,7 +120,8 @@ import CLinux
   @inlinable @inline(__always)
   static func step(_ item: UnsafeMutablePointer<Item>, _ depth: Int, _ nodes: NodeReader) -> NodeIndex {
     let slot = unsafe nodes[item.pointee.position]
-    unsafe item.pointee.value = slot.value != 0 ? slot.value : item.pointee.value
+    let shorter = unsafe item.pointee.value
+    unsafe item.pointee.value = slot.value != 0 ? slot.value : shorter
     // SAFETY: octet depth + 1 ≤ 16 of the item: the address, and one more that is read when the walk is over.
     let octet = unsafe UnsafeRawPointer(item).load(fromByteOffset: depth &+ 1, as: UInt8.self)
     let position = Int(slot.child) << 8 | Int(octet)

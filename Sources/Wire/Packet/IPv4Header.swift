@@ -77,10 +77,11 @@ public struct IPv4View: Sendable {
   /// Sets the TTL and keeps the checksum right.
   @inlinable @inline(__always)
   public func setTimeToLive(_ new: UInt8) {
-    let old = bytes.u16(8)
+    let third = bytes.u32(8)
+    let old = UInt16(truncatingIfNeeded: third >> 16)
     let word = UInt16(new) << 8 | old & 0x00FF
-    bytes.store(new, at: 8)
-    bytes.store(InternetChecksum.updated(bytes.u16(10), from: old, to: word), at: 10)
+    let checksum = InternetChecksum.updated(UInt16(truncatingIfNeeded: third), from: old, to: word)
+    bytes.store(UInt32(word) << 16 | UInt32(checksum), at: 8)
   }
 
   /// Subtracts one from the TTL of a header that is known to be sound, and keeps the checksum right: the word holding the
