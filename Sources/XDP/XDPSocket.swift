@@ -104,7 +104,7 @@ private struct Opened: ~Copyable {
     case .auto:
       do {
         self = try Opened(target, configuration, .zeroCopy, waitingFor: releaseTime, refusedWith: nil)
-      } catch where error.call == "xsk_umem__create" {
+      } catch  where error.call == "xsk_umem__create" {
         throw error
       } catch {
         // A queue that stays busy for zero-copy is as a rule busy for copy too: then one attempt says so.

@@ -109,9 +109,11 @@ struct KernelMonitorTests {
       }
       let first = MACAddress("02:00:00:00:00:77")
       let second = MACAddress("02:00:00:00:00:78")
-      try expect(monitor, after: { pair.near.ip("neigh add \(text) lladdr \(first!) dev v0 nud reachable") }, "new",
+      try expect(
+        monitor, after: { pair.near.ip("neigh add \(text) lladdr \(first!) dev v0 nud reachable") }, "new",
         state(.reachable, first))
-      try expect(monitor, after: { pair.near.ip("neigh change \(text) lladdr \(second!) dev v0 nud stale") }, "changed",
+      try expect(
+        monitor, after: { pair.near.ip("neigh change \(text) lladdr \(second!) dev v0 nud stale") }, "changed",
         state(.stale, second))
       try expect(monitor, after: { pair.near.ip("neigh del \(text) dev v0") }, "gone") {
         if case .neighbourGone(let n) = $0 { n.address == host } else { false }

@@ -120,7 +120,9 @@ import Testing
       }
       switch Int.random(in: 0..<6, using: &random) {
       case 0, 1:
-        let taken = Bool.random(using: &random) ? pool.takeForFill(port: port).map { ($0, Owner.fill(port)) }
+        let taken =
+          Bool.random(using: &random)
+          ? pool.takeForFill(port: port).map { ($0, Owner.fill(port)) }
           : pool.takeForPacket().map { ($0, Owner.received) }
         if let (address, next) = taken {
           let frame = Int(address / chunk) - first

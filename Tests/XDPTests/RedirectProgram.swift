@@ -24,7 +24,7 @@ struct RedirectProgram: ~Copyable {
     ]
     let program = instructions.withUnsafeBytes {
       bpf_prog_load(
-        BPF_PROG_TYPE_XDP, "test_redirect", "GPL", $0.baseAddress!.assumingMemoryBound(to: bpf_insn.self), $0.count / 8, nil)
+        BPF_PROG_TYPE_XDP, "test_redirect", "GPL", $0.baseAddress?.assumingMemoryBound(to: bpf_insn.self), $0.count / 8, nil)
     }
     let attached = program >= 0 ? bpf_xdp_attach(CInt(interfaceIndex), program, 1 << 2, nil) : program  // XDP_FLAGS_DRV_MODE
     guard attached == 0 else { throw CommandFailed(command: "bpf_prog_load, bpf_xdp_attach", status: attached) }

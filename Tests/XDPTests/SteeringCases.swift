@@ -46,15 +46,20 @@ enum SteeringCases {
     SteeringCase("site IPv4", .site, v4(site4)),
     SteeringCase("site IPv6", .site, v6(site6)),
     SteeringCase("nothing behind the Ethernet header", .none, v4([])),
-    SteeringCase("another MAC address: first half", .none,
+    SteeringCase(
+      "another MAC address: first half", .none,
       Frame.ethernet(to: MACAddress(rawValue: 0x04_AA_AA_AA_AA_01), type: 0x0800, core4)),
-    SteeringCase("another MAC address: middle", .none,
+    SteeringCase(
+      "another MAC address: middle", .none,
       Frame.ethernet(to: MACAddress(rawValue: 0x02_AA_AA_BA_AA_01), type: 0x0800, core4)),
-    SteeringCase("another MAC address: last octet", .none,
+    SteeringCase(
+      "another MAC address: last octet", .none,
       Frame.ethernet(to: MACAddress(rawValue: 0x02_AA_AA_AA_AA_02), type: 0x0800, site4)),
-    SteeringCase("Ethernet broadcast", .none,
+    SteeringCase(
+      "Ethernet broadcast", .none,
       Frame.ethernet(to: MACAddress(rawValue: 0xFFFF_FFFF_FFFF), type: 0x0800, site4)),
-    SteeringCase("Ethernet multicast", .none,
+    SteeringCase(
+      "Ethernet multicast", .none,
       Frame.ethernet(to: MACAddress(rawValue: 0x01_00_5E_00_00_05), type: 0x0800, site4)),
     SteeringCase("ARP", .none, Frame.ethernet(type: 0x0806, [UInt8](repeating: 0xA5, count: 46))),
     SteeringCase("LLDP", .none, Frame.ethernet(type: 0x88CC, [UInt8](repeating: 0xA5, count: 46))),
@@ -83,31 +88,43 @@ enum SteeringCases {
   static let options: [UInt8] = [1, 1, 1, 0]
 
   static let ipv4Header: [SteeringCase] = [
-    SteeringCase("core with options", .core,
+    SteeringCase(
+      "core with options", .core,
       v4(Frame.ipv4("192.0.2.9", "192.0.2.1", protocol: 17, options: options, Frame.udp(4341, Frame.lisp())))),
-    SteeringCase("core with 40 octets of options", .core,
+    SteeringCase(
+      "core with 40 octets of options", .core,
       v4(Frame.ipv4("192.0.2.9", "192.0.2.1", protocol: 17, options: Array(repeating: 1, count: 40), Frame.udp(4341, Frame.lisp())))),
-    SteeringCase("site with options", .site,
+    SteeringCase(
+      "site with options", .site,
       v4(Frame.ipv4("10.1.0.5", "10.2.0.5", protocol: 17, options: options, Frame.udp(53, [])))),
-    SteeringCase("site control behind options", .none,
+    SteeringCase(
+      "site control behind options", .none,
       v4(Frame.ipv4("10.1.0.5", "10.2.0.5", protocol: 17, options: options, Frame.udp(4342, [])))),
-    SteeringCase("a header of less than five words", .none,
+    SteeringCase(
+      "a header of less than five words", .none,
       v4(Frame.ipv4("10.1.0.5", "10.2.0.5", protocol: 17, headerWords: 4, Frame.udp(53, [])))),
     SteeringCase("version 5", .none, v4(Frame.ipv4("10.1.0.5", "10.2.0.5", protocol: 17, version: 5, Frame.udp(53, [])))),
-    SteeringCase("total length shorter than the header", .none,
+    SteeringCase(
+      "total length shorter than the header", .none,
       v4(Frame.ipv4("10.1.0.5", "10.2.0.5", protocol: 17, totalLength: 19, Frame.udp(53, [])))),
-    SteeringCase("total length shorter than header and options", .none,
+    SteeringCase(
+      "total length shorter than header and options", .none,
       v4(Frame.ipv4("10.1.0.5", "10.2.0.5", protocol: 1, options: options, totalLength: 20, [8, 0, 0, 0]))),
-    SteeringCase("total length longer than the frame", .none,
+    SteeringCase(
+      "total length longer than the frame", .none,
       v4(Frame.ipv4("10.1.0.5", "10.2.0.5", protocol: 17, totalLength: 29, Frame.udp(53, [])))),
-    SteeringCase("total length 65535", .none,
+    SteeringCase(
+      "total length 65535", .none,
       v4(Frame.ipv4("192.0.2.9", "192.0.2.1", protocol: 17, totalLength: 65535, Frame.udp(4341, Frame.lisp())))),
     SteeringCase("padding behind the packet", .site, v4(site4 + [UInt8](repeating: 0, count: 30))),
-    SteeringCase("ports in the padding", .none,
+    SteeringCase(
+      "ports in the padding", .none,
       v4(Frame.ipv4("10.1.0.5", "10.2.0.5", protocol: 17, totalLength: 20, Frame.udp(53, [])))),
-    SteeringCase("a LISP header in the padding", .none,
+    SteeringCase(
+      "a LISP header in the padding", .none,
       v4(Frame.ipv4("192.0.2.9", "192.0.2.1", protocol: 17, totalLength: 35, Frame.udp(4341, Frame.lisp())))),
-    SteeringCase("the whole LISP header and no more", .core,
+    SteeringCase(
+      "the whole LISP header and no more", .core,
       v4(Frame.ipv4("192.0.2.9", "192.0.2.1", protocol: 17, totalLength: 36, Frame.udp(4341, Frame.lisp())))),
     SteeringCase("19 octets of header", .none, Array(v4(site4)[..<33])),
   ]
@@ -115,21 +132,27 @@ enum SteeringCases {
   // MARK: - IPv6
 
   static let ipv6Header: [SteeringCase] = [
-    SteeringCase("version 5", .none,
+    SteeringCase(
+      "version 5", .none,
       v6(Frame.ipv6("2001:db8:1::5", "2001:db8:2::5", next: 58, version: 5, [128, 0, 0, 0]))),
     SteeringCase("39 octets of header", .none, Array(v6(site6)[..<53])),
-    SteeringCase("payload longer than the frame", .none,
+    SteeringCase(
+      "payload longer than the frame", .none,
       v6(Frame.ipv6("2001:db8:1::5", "2001:db8:2::5", next: 58, payloadLength: 5, [128, 0, 0, 0]))),
-    SteeringCase("payload length 65535", .none,
+    SteeringCase(
+      "payload length 65535", .none,
       v6(Frame.ipv6("2001:db8:ffff::9", "2001:db8:ffff::1", next: 17, payloadLength: 65535, Frame.udp(4341, Frame.lisp())))),
     SteeringCase("padding behind the packet", .site, v6(site6 + [0, 0, 0])),
     SteeringCase("no next header", .site, site6(next: 59, [])),
     SteeringCase("no payload, UDP promised", .none, site6(next: 17, [])),
-    SteeringCase("a jumbogram", .none,
+    SteeringCase(
+      "a jumbogram", .none,
       v6(Frame.ipv6("2001:db8:1::5", "2001:db8:2::5", next: 0, payloadLength: 0, Frame.options(next: 17, Frame.udp(53, []))))),
-    SteeringCase("a LISP header in the padding", .none,
+    SteeringCase(
+      "a LISP header in the padding", .none,
       v6(Frame.ipv6("2001:db8:ffff::9", "2001:db8:ffff::1", next: 17, payloadLength: 15, Frame.udp(4341, Frame.lisp())))),
-    SteeringCase("the whole LISP header and no more", .core,
+    SteeringCase(
+      "the whole LISP header and no more", .core,
       v6(Frame.ipv6("2001:db8:ffff::9", "2001:db8:ffff::1", next: 17, payloadLength: 16, Frame.udp(4341, Frame.lisp())))),
   ]
 
@@ -145,9 +168,11 @@ enum SteeringCases {
     SteeringCase("core behind hop-by-hop options", .core, core6(next: 0, Frame.options(next: 17, data))),
     SteeringCase("core behind destination options", .core, core6(next: 60, Frame.options(next: 17, data))),
     SteeringCase("core behind a routing header without segments left", .core, core6(next: 43, Frame.options(next: 17, data))),
-    SteeringCase("core behind a routing header with segments left", .none,
+    SteeringCase(
+      "core behind a routing header with segments left", .none,
       core6(next: 43, Frame.options(next: 17, segmentsLeft: 1, data))),
-    SteeringCase("site behind a routing header with segments left", .none,
+    SteeringCase(
+      "site behind a routing header with segments left", .none,
       site6(next: 43, Frame.options(next: 58, segmentsLeft: 1, [128, 0, 0, 0]))),
     SteeringCase("core behind a long header", .core, core6(next: 60, Frame.options(next: 17, more: 9, data))),
     SteeringCase("core behind six headers", .core, core6(next: 60, chain(6, 17, data))),
@@ -155,7 +180,8 @@ enum SteeringCases {
     SteeringCase("site behind six headers", .site, site6(next: 60, chain(6, 58, [128, 0, 0, 0]))),
     SteeringCase("site behind seven headers", .none, site6(next: 60, chain(7, 58, [128, 0, 0, 0]))),
     SteeringCase("site control behind six headers", .none, site6(next: 60, chain(6, 17, Frame.udp(4342, [])))),
-    SteeringCase("a header that is longer than the packet", .none,
+    SteeringCase(
+      "a header that is longer than the packet", .none,
       site6(next: 60, [58, 255, 0, 0, 0, 0, 0, 0] + [128, 0, 0, 0])),
     SteeringCase("a header that ends with the packet, UDP promised", .none, site6(next: 60, [17, 0, 0, 0, 0, 0, 0, 0])),
     SteeringCase("a header that ends with the packet, nothing promised", .site, site6(next: 60, [59, 0, 0, 0, 0, 0, 0, 0])),
@@ -166,25 +192,35 @@ enum SteeringCases {
     SteeringCase("core fragment, first", .none, core6(next: 44, Frame.fragment(next: 17, offset: 0, more: true, data))),
     SteeringCase("core fragment, later", .none, core6(next: 44, Frame.fragment(next: 17, offset: 1, more: false, data))),
     SteeringCase("core fragment, atomic", .none, core6(next: 44, Frame.fragment(next: 17, offset: 0, more: false, data))),
-    SteeringCase("core fragment behind options", .none,
+    SteeringCase(
+      "core fragment behind options", .none,
       core6(next: 60, Frame.options(next: 44, Frame.fragment(next: 17, offset: 0, more: true, data)))),
-    SteeringCase("core, options behind a fragment header", .none,
+    SteeringCase(
+      "core, options behind a fragment header", .none,
       core6(next: 44, Frame.fragment(next: 60, offset: 0, more: true, Frame.options(next: 17, data)))),
-    SteeringCase("site fragment, first", .site,
+    SteeringCase(
+      "site fragment, first", .site,
       site6(next: 44, Frame.fragment(next: 17, offset: 0, more: true, Frame.udp(53, [])))),
-    SteeringCase("site fragment, first, control", .none,
+    SteeringCase(
+      "site fragment, first, control", .none,
       site6(next: 44, Frame.fragment(next: 17, offset: 0, more: true, Frame.udp(4342, [])))),
-    SteeringCase("site fragment, first, too short for ports", .none,
+    SteeringCase(
+      "site fragment, first, too short for ports", .none,
       site6(next: 44, Frame.fragment(next: 17, offset: 0, more: true, [0xC0, 1, 0]))),
-    SteeringCase("site fragment, later: what looks like a port is data", .site,
+    SteeringCase(
+      "site fragment, later: what looks like a port is data", .site,
       site6(next: 44, Frame.fragment(next: 17, offset: 1, more: true, Frame.udp(4342, [])))),
-    SteeringCase("site fragment, later: what looks like options is data", .site,
+    SteeringCase(
+      "site fragment, later: what looks like options is data", .site,
       site6(next: 44, Frame.fragment(next: 60, offset: 1, more: false, [17, 255, 0, 0]))),
-    SteeringCase("site fragment behind five headers", .site,
+    SteeringCase(
+      "site fragment behind five headers", .site,
       site6(next: 60, chain(5, 44, Frame.fragment(next: 58, offset: 0, more: true, [128, 0, 0, 0])))),
-    SteeringCase("site fragment, later, behind five headers", .site,
+    SteeringCase(
+      "site fragment, later, behind five headers", .site,
       site6(next: 60, chain(5, 44, Frame.fragment(next: 60, offset: 9, more: true, [128, 0, 0, 0])))),
-    SteeringCase("site fragment behind six headers", .none,
+    SteeringCase(
+      "site fragment behind six headers", .none,
       site6(next: 60, chain(6, 44, Frame.fragment(next: 58, offset: 0, more: true, [128, 0, 0, 0])))),
     SteeringCase("seven octets of a fragment header", .none, site6(next: 44, [58, 0, 0, 1, 0, 0, 0])),
   ]
@@ -203,18 +239,22 @@ enum SteeringCases {
     SteeringCase("UDP-Lite port 4341", .none, core4(data, protocol: 136)),
     SteeringCase("ICMP", .none, core4([8, 0, 0, 0] + Frame.lisp(), protocol: 1)),
     SteeringCase("ICMPv6", .none, core6(next: 58, [128, 0, 0, 0] + Frame.lisp())),
-    SteeringCase("instance ID 0xFFFFFF: encapsulated control", .none,
+    SteeringCase(
+      "instance ID 0xFFFFFF: encapsulated control", .none,
       core4(Frame.udp(4341, Frame.lisp(flags: 0x08, instance: 0xFFFFFF)))),
-    SteeringCase("instance ID 0xFFFFFF over IPv6, other bits set too", .none,
+    SteeringCase(
+      "instance ID 0xFFFFFF over IPv6, other bits set too", .none,
       core6(Frame.udp(4341, Frame.lisp(flags: 0xC8, instance: 0xFFFFFF)))),
-    SteeringCase("0xFFFFFF without the I bit: locator status bits", .core,
+    SteeringCase(
+      "0xFFFFFF without the I bit: locator status bits", .core,
       core4(Frame.udp(4341, Frame.lisp(flags: 0x40, instance: 0xFFFFFF)))),
     SteeringCase("instance ID 0xFFFFFE", .core, core4(Frame.udp(4341, Frame.lisp(flags: 0x08, instance: 0xFFFFFE)))),
     SteeringCase("instance ID 0x7FFFFF", .core, core4(Frame.udp(4341, Frame.lisp(flags: 0x08, instance: 0x7FFFFF)))),
     SteeringCase("all flags, an instance ID", .core, core4(Frame.udp(4341, Frame.lisp(flags: 0xFF, instance: 1)))),
     SteeringCase("a UDP datagram without a LISP header", .none, core4(Frame.udp(4341, []))),
     SteeringCase("seven octets of a LISP header", .none, core4(Frame.udp(4341, [0, 0, 0, 0, 0, 0, 0]))),
-    SteeringCase("a UDP length that lies is the engine's to count", .core,
+    SteeringCase(
+      "a UDP length that lies is the engine's to count", .core,
       core4([0xC0, 1, 0x10, 0xF5, 0, 7, 0, 0] + Frame.lisp())),
     SteeringCase("IPv4 fragment, first", .none, v4(Frame.ipv4("192.0.2.9", "192.0.2.1", protocol: 17, fragment: 0x2000, data))),
     SteeringCase("IPv4 fragment, middle", .none, v4(Frame.ipv4("192.0.2.9", "192.0.2.1", protocol: 17, fragment: 0x2001, data))),
@@ -228,9 +268,11 @@ enum SteeringCases {
   static let site: [SteeringCase] = [
     SteeringCase("TCP", .site, site4(protocol: 6)),
     SteeringCase("ICMP", .site, site4()),
-    SteeringCase("UDP to port 4341 of elsewhere", .site,
+    SteeringCase(
+      "UDP to port 4341 of elsewhere", .site,
       v4(Frame.ipv4("10.1.0.5", "10.2.0.5", protocol: 17, Frame.udp(4341, Frame.lisp())))),
-    SteeringCase("UDP from port 4342", .site,
+    SteeringCase(
+      "UDP from port 4342", .site,
       v4(Frame.ipv4("10.1.0.5", "10.2.0.5", protocol: 17, Frame.udp(53, source: 4342, [])))),
     SteeringCase("UDP control", .none, v4(Frame.ipv4("10.1.0.5", "10.2.0.5", protocol: 17, Frame.udp(4342, [])))),
     SteeringCase("TCP control", .none, v4(Frame.ipv4("10.1.0.5", "10.2.0.5", protocol: 6, Frame.tcp(4342)))),
@@ -239,13 +281,17 @@ enum SteeringCases {
     SteeringCase("SCTP shows no UDP port", .site, v4(Frame.ipv4("10.1.0.5", "10.2.0.5", protocol: 132, Frame.udp(4342, [])))),
     SteeringCase("three octets of UDP", .none, v4(Frame.ipv4("10.1.0.5", "10.2.0.5", protocol: 17, [0xC0, 1, 0]))),
     SteeringCase("the ports of TCP and no more", .site, v4(Frame.ipv4("10.1.0.5", "10.2.0.5", protocol: 6, [0xC0, 1, 0, 80]))),
-    SteeringCase("IPv4 fragment, first", .site,
+    SteeringCase(
+      "IPv4 fragment, first", .site,
       v4(Frame.ipv4("10.1.0.5", "10.2.0.5", protocol: 17, fragment: 0x2000, Frame.udp(53, [])))),
-    SteeringCase("IPv4 fragment, first, control", .none,
+    SteeringCase(
+      "IPv4 fragment, first, control", .none,
       v4(Frame.ipv4("10.1.0.5", "10.2.0.5", protocol: 17, fragment: 0x2000, Frame.udp(4342, [])))),
-    SteeringCase("IPv4 fragment, later: what looks like a port is data", .site,
+    SteeringCase(
+      "IPv4 fragment, later: what looks like a port is data", .site,
       v4(Frame.ipv4("10.1.0.5", "10.2.0.5", protocol: 17, fragment: 0x2010, Frame.udp(4342, [])))),
-    SteeringCase("IPv4 fragment, later, of one octet", .site,
+    SteeringCase(
+      "IPv4 fragment, later, of one octet", .site,
       v4(Frame.ipv4("10.1.0.5", "10.2.0.5", protocol: 17, fragment: 0x0010, [0xA5]))),
 
     SteeringCase("from no local EID", .none, site4(from: "10.3.0.5")),
@@ -265,12 +311,15 @@ enum SteeringCases {
     SteeringCase("to an own address elsewhere", .none, site4(to: "203.0.113.1")),
     SteeringCase("to an own IPv6 address elsewhere", .none, site6(to: "2001:db8:99::1")),
     SteeringCase("to our RLOC", .none, site4(to: "192.0.2.1")),
-    SteeringCase("LISP data from a site host to our RLOC", .core,
+    SteeringCase(
+      "LISP data from a site host to our RLOC", .core,
       v4(Frame.ipv4("10.1.0.5", "192.0.2.1", protocol: 17, data))),
-    SteeringCase("a fragment of LISP data from a site host to our RLOC", .none,
+    SteeringCase(
+      "a fragment of LISP data from a site host to our RLOC", .none,
       v4(Frame.ipv4("10.1.0.5", "192.0.2.1", protocol: 17, fragment: 0x2000, data))),
     SteeringCase("to another address of the own one's subnet elsewhere", .site, site4(to: "203.0.113.2")),
-    SteeringCase("to an own address on a tagged VLAN", .none,
+    SteeringCase(
+      "to an own address on a tagged VLAN", .none,
       Frame.ethernet(tags: [(0x8100, 7)], type: 0x0800, Frame.ipv4("10.7.0.5", "203.0.113.1", protocol: 1, [8, 0, 0, 0]))),
 
     SteeringCase("to multicast", .none, site4(to: "224.0.0.5")),

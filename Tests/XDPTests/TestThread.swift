@@ -12,7 +12,7 @@ final class TestThread {
     let started = pthread_create(
       &thread, nil,
       { argument in
-        Unmanaged<Box>.fromOpaque(argument!).takeRetainedValue().body()
+        if let argument { Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body() }
         return nil
       }, box)
     precondition(started == 0)

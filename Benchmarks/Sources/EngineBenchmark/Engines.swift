@@ -27,7 +27,8 @@ struct SwiftEngine: ~Copyable {
   /// The counterpart of `cengine_forward`.
   @inline(never)
   mutating func forward(
-    _ area: UnsafeMutableRawPointer, _ input: UnsafePointer<cengine_descriptor>, _ output: UnsafeMutablePointer<cengine_descriptor>, count: Int
+    _ area: UnsafeMutableRawPointer, _ input: UnsafePointer<cengine_descriptor>, _ output: UnsafeMutablePointer<cengine_descriptor>,
+    count: Int
   ) {
     batch.clear()
     for i in 0..<count { batch.append(area + Int(truncatingIfNeeded: input[i].address), byteCount: input[i].length) }
@@ -35,7 +36,8 @@ struct SwiftEngine: ~Copyable {
     for i in 0..<batch.count {
       let (verdict, frame, _) = batch.outcome(i)
       output[i] = cengine_descriptor(
-        address: UInt64(UInt(bitPattern: frame.base - area)), length: UInt32(truncatingIfNeeded: frame.count), verdict: UInt32(verdict.rawValue))
+        address: UInt64(UInt(bitPattern: frame.base - area)), length: UInt32(truncatingIfNeeded: frame.count),
+        verdict: UInt32(verdict.rawValue))
     }
   }
 }
@@ -71,7 +73,8 @@ struct CEngineHandle: ~Copyable {
 
   @inline(__always)
   func forward(
-    _ area: UnsafeMutableRawPointer, _ input: UnsafePointer<cengine_descriptor>, _ output: UnsafeMutablePointer<cengine_descriptor>, count: Int
+    _ area: UnsafeMutableRawPointer, _ input: UnsafePointer<cengine_descriptor>, _ output: UnsafeMutablePointer<cengine_descriptor>,
+    count: Int
   ) {
     cengine_forward(engine, area.assumingMemoryBound(to: UInt8.self), input, output, count, UInt32(port), root)
   }

@@ -22,7 +22,8 @@ enum PacketBuilder {
     let destination = host(of: prefix, &random)
     let source = host(of: site.localPrefix, &random)
     let udp = UDPHeader(
-      sourcePort: UInt16(truncatingIfNeeded: random.next()), destinationPort: 443, payloadLength: byteCount - (destination.family == .ipv4 ? 28 : 48))
+      sourcePort: UInt16(truncatingIfNeeded: random.next()), destinationPort: 443,
+      payloadLength: byteCount - (destination.family == .ipv4 ? 28 : 48))
     switch (source, destination) {
     case (.v4(let source), .v4(let destination)):
       let ip = IPv4Header(protocolNumber: .udp, source: source, destination: destination, payloadLength: byteCount - 20)

@@ -25,7 +25,8 @@ struct Site {
   init(_ shape: Case, seed: UInt64) throws {
     var random = SplitMix64(seed: seed)
     publisher = try ForwardingPublisher()
-    localPrefix = shape.families.innerIsIPv6
+    localPrefix =
+      shape.families.innerIsIPv6
       ? IPPrefix(masking: .v6(IPv6Address(high: 0x2001_0DB8_0AAA_0000, low: 0)), length: 48)
       : IPPrefix(masking: .v4(IPv4Address(rawValue: 0x0A00_0100)), length: 24)
     destinations = Self.prefixes(shape, &random)
@@ -65,9 +66,11 @@ struct Site {
   private static func template(_ shape: Case, _ i: Int) -> HeaderTemplate {
     guard shape.direction == .encap else {
       return HeaderTemplate(
-        tunnel: nil, port: UInt8(sitePort), sourceMAC: siteMAC, destinationMAC: MACAddress(rawValue: 0x0200_0100_0000 | UInt64(i)), mtu: 9000)
+        tunnel: nil, port: UInt8(sitePort), sourceMAC: siteMAC, destinationMAC: MACAddress(rawValue: 0x0200_0100_0000 | UInt64(i)),
+        mtu: 9000)
     }
-    let rloc: IPAddress = shape.families.outerIsIPv6
+    let rloc: IPAddress =
+      shape.families.outerIsIPv6
       ? .v6(IPv6Address(high: 0x2001_0DB8_0000_0002, low: UInt64(i + 1)))
       : .v4(IPv4Address(rawValue: 0xC612_0000 + UInt32(i)))
     let tunnel = HeaderTemplate.Tunnel(source: ownRLOCs[shape.families.outerIsIPv6 ? 1 : 0], destination: rloc)

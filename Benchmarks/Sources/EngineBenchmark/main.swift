@@ -54,12 +54,16 @@ func measure(_ options: Options, _ cases: [Case]) throws -> Report {
     command: (["swift run -c release --package-path Benchmarks engine"] + CommandLine.arguments.dropFirst()).joined(separator: " "),
     machine: "\(Report.processor()), \(thousandths(gigahertz())) GHz by the calibration loop")
   print("\(report.machine); \(options.samples) interleaved samples of \(FramePlan.frameCount) packets, batch \(Bench.batchSize)")
-  print("case".padded(30) + cell("Swift min", 12) + cell("median", 9) + cell("C min", 9) + cell("median", 9) + cell("ratio", 8) + cell("ratio", 8))
+  print(
+    "case".padded(30) + cell("Swift min", 12) + cell("median", 9) + cell("C min", 9) + cell("median", 9) + cell("ratio", 8)
+      + cell("ratio", 8))
   for shape in cases {
     var bench = try Bench(shape, seed: 0x5EED)
     try bench.compare()
     let (swift, c) = bench.measure(sampleCount: options.samples)
-    for (metric, value, reference) in [("least time per packet", swift.minimum, c.minimum), ("median time per packet", swift.median, c.median)] {
+    for (metric, value, reference) in [
+      ("least time per packet", swift.minimum, c.minimum), ("median time per packet", swift.median, c.median),
+    ] {
       report.rows.append(
         Row(name: shape.name, metric: metric, unit: "ns", value: value, reference: "the same loop in C", referenceValue: reference))
     }

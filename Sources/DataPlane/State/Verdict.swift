@@ -172,8 +172,12 @@ public struct Verdict: RawRepresentable, Equatable, Sendable {
   /// Still on its way through the stages.
   public static var pending: Verdict { @inlinable @inline(__always) get { Verdict(rawValue: 0) } }
   @inlinable @inline(__always) public static func transmit(_ port: UInt8) -> Verdict { Verdict(rawValue: 0x100 | UInt16(port)) }
-  @inlinable @inline(__always) public static func drop(_ reason: DropReason) -> Verdict { Verdict(rawValue: 0x200 | UInt16(reason.rawValue)) }
-  @inlinable @inline(__always) public static func punt(_ reason: PuntReason) -> Verdict { Verdict(rawValue: 0x300 | UInt16(reason.rawValue)) }
+  @inlinable @inline(__always) public static func drop(_ reason: DropReason) -> Verdict {
+    Verdict(rawValue: 0x200 | UInt16(reason.rawValue))
+  }
+  @inlinable @inline(__always) public static func punt(_ reason: PuntReason) -> Verdict {
+    Verdict(rawValue: 0x300 | UInt16(reason.rawValue))
+  }
 
   @inlinable @inline(__always) public var isPending: Bool { rawValue == 0 }
   @inlinable @inline(__always) public var isTransmit: Bool { rawValue >> 8 == 1 }

@@ -40,12 +40,14 @@ import Synchronization
     body = Body(worker, name: name, core: core)
     var thread = pthread_t()
     let context = unsafe Unmanaged.passRetained(body).toOpaque()
-    let code = unsafe pthread_create(&thread, nil, { context in
-      // SAFETY: the retained body; released when the thread ends.
-      guard let context = unsafe context else { return nil }
-      unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue().main()
-      return nil
-    }, context)
+    let code = unsafe pthread_create(
+      &thread, nil,
+      { context in
+        // SAFETY: the retained body; released when the thread ends.
+        guard let context = unsafe context else { return nil }
+        unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue().main()
+        return nil
+      }, context)
     guard code == 0 else {
       unsafe Unmanaged<Body>.fromOpaque(context).release()
       return nil

@@ -28,8 +28,10 @@ public struct IPv4Address: Hashable, Sendable, Comparable {
 
   /// The four octets, most significant first.
   public var octets: [UInt8] {
-    [UInt8(truncatingIfNeeded: rawValue >> 24), UInt8(truncatingIfNeeded: rawValue >> 16),
-     UInt8(truncatingIfNeeded: rawValue >> 8), UInt8(truncatingIfNeeded: rawValue)]
+    [
+      UInt8(truncatingIfNeeded: rawValue >> 24), UInt8(truncatingIfNeeded: rawValue >> 16),
+      UInt8(truncatingIfNeeded: rawValue >> 8), UInt8(truncatingIfNeeded: rawValue),
+    ]
   }
 }
 

@@ -25,8 +25,8 @@ func countEntries(of path: String, startingWith prefix: String) -> Int {
   var count = 0
   // SAFETY: an entry is valid until the next readdir on the same folder, and its name is zero-terminated.
   while let entry = unsafe readdir(folder) {
-    let name = unsafe String(cString: entry.pointer(to: \.d_name.0)!)
-    if name.hasPrefix(prefix) { count += 1 }
+    guard let name = unsafe entry.pointer(to: \.d_name.0) else { continue }
+    if unsafe String(cString: name).hasPrefix(prefix) { count += 1 }
   }
   return count
 }

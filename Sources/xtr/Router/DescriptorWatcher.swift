@@ -25,12 +25,14 @@ final class DescriptorWatcher: @unchecked Sendable {
     guard epoll >= 0, stopDescriptor >= 0, arm(stopDescriptor, EPOLL_CTL_ADD) else { return nil }
     for descriptor in handlers.keys { guard arm(descriptor, EPOLL_CTL_ADD) else { return nil } }
     let context = Unmanaged.passRetained(self)
-    let code = pthread_create(&thread, nil, { context in
-      guard let context else { return nil }
-      _ = clinux_name_thread("xtr-watch")
-      Unmanaged<DescriptorWatcher>.fromOpaque(context).takeRetainedValue().watch()
-      return nil
-    }, context.toOpaque())
+    let code = pthread_create(
+      &thread, nil,
+      { context in
+        guard let context else { return nil }
+        _ = clinux_name_thread("xtr-watch")
+        Unmanaged<DescriptorWatcher>.fromOpaque(context).takeRetainedValue().watch()
+        return nil
+      }, context.toOpaque())
     guard code == 0 else {
       context.release()
       return nil

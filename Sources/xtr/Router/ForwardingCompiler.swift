@@ -258,7 +258,11 @@ final class ForwardingCompiler {
     let set = try localSet(local.nextHop, template)
     let counters: UInt32
     if local.database == eid {
-      if let old { counters = old.counters } else if let new = counterBlocks.allocate(1) { counters = new } else {
+      if let old {
+        counters = old.counters
+      } else if let new = counterBlocks.allocate(1) {
+        counters = new
+      } else {
         throw .full("locator counter", limit: WorkerCounters.maximumLocatorCounters)
       }
     } else {

@@ -24,9 +24,10 @@ extension Router: ControlService {
     case .status: return .status(status())
     case .drops: return .drops(drops())
     case .database:
-      return .database(site.database.map { eid in
-        DatabaseEntry(instanceID: eid.instanceID.rawValue, eidPrefix: "\(eid.prefix)", table: site.tables[eid.instanceID])
-      })
+      return .database(
+        site.database.map { eid in
+          DatabaseEntry(instanceID: eid.instanceID.rawValue, eidPrefix: "\(eid.prefix)", table: site.tables[eid.instanceID])
+        })
     case .interfaces: return .interfaces(interfaces())
     case .neighbours: return .neighbours(neighbours())
     case .reload: return reloadAnswer()
@@ -56,7 +57,9 @@ extension Router: ControlService {
   private func delete(_ prefixes: [EIDPrefix]) throws -> Int {
     var removed: [Mapping] = []
     for eid in prefixes {
-      guard let mapping = mapCache[eid] else { throw ControlFailure(.notFound, "\(eid) is not in the map-cache: `xtr map list` shows what is") }
+      guard let mapping = mapCache[eid] else {
+        throw ControlFailure(.notFound, "\(eid) is not in the map-cache: `xtr map list` shows what is")
+      }
       removed.append(mapping)
     }
     try change(remove: prefixes, set: [])

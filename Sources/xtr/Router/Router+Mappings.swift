@@ -81,7 +81,9 @@ extension Router {
       needsRestart.append("the list of interfaces")
     } else {
       for (port, interface) in zip(dataPlane.ports, new.interfaces) {
-        if !port.configuration.differsAtRunTimeOnly(from: interface) { needsRestart.append("role, attach, mode or busy-poll of \(port.name)") }
+        if !port.configuration.differsAtRunTimeOnly(from: interface) {
+          needsRestart.append("role, attach, mode or busy-poll of \(port.name)")
+        }
         port.configuration.takeRunTimeSettings(of: interface)
         dataPlane.publisher.setPort(port.number, port.state)
       }

@@ -126,12 +126,13 @@ extension Router {
       switch mapping.target {
       case .negative(let action): .action(MappingAction(rawValue: action.rawValue) ?? .noAction)
       case .locators(let locators):
-        .locators(locators.enumerated().map { i, locator in
-          LocatorEntry(
-            locator: ControlLocator(
-              address: locator.address, priority: locator.priority, weight: locator.weight, reachable: locator.isReachable),
-            state: compiler.state(of: locator, among: locators), count: i < counts.count ? counts[i] : PacketCount())
-        })
+        .locators(
+          locators.enumerated().map { i, locator in
+            LocatorEntry(
+              locator: ControlLocator(
+                address: locator.address, priority: locator.priority, weight: locator.weight, reachable: locator.isReachable),
+              state: compiler.state(of: locator, among: locators), count: i < counts.count ? counts[i] : PacketCount())
+          })
       }
     let remaining = mapping.deadline.map { UInt32(clamping: max(0, ($0 - .now).components.seconds)) }
     return MappingEntry(

@@ -93,7 +93,8 @@ actor Router {
     try applyRules()
     try watch()
     state = .forwarding
-    log.notice("forwarding: \(mapCache.count) mappings, \(configuration.database.count) local EID-prefixes, \(dataPlane.workers.count) workers")
+    log.notice(
+      "forwarding: \(mapCache.count) mappings, \(configuration.database.count) local EID-prefixes, \(dataPlane.workers.count) workers")
   }
 
   /// Takes the control server after it listens.

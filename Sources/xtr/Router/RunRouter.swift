@@ -20,7 +20,8 @@ func runRouter(_ configuration: Configuration, file: String, log: Logger) async 
     throw .failed("no file descriptor left: raise the limit (ulimit -n)")
   }
   do {
-    let router = try await eventLoop.submit { try Box(Router(configuration, file: file, signals: signals, eventLoop: eventLoop, log: log)) }.get().router
+    let router = try await eventLoop.submit { try Box(Router(configuration, file: file, signals: signals, eventLoop: eventLoop, log: log)) }
+      .get().router
     try await run(router, configuration, log)
   } catch {
     throw CommandFailure(running: error)

@@ -12,8 +12,8 @@ struct Pair {
   let near = Namespace()
   let far = Namespace()
 
-  static let nearMAC = MACAddress("02:00:00:00:00:01")!
-  static let farMAC = MACAddress("02:00:00:00:00:02")!
+  static let nearMAC = MACAddress(rawValue: 0x02_00_00_00_00_01)
+  static let farMAC = MACAddress(rawValue: 0x02_00_00_00_00_02)
 
   init() {
     near.ip("link add v0 address \(Self.nearMAC) type veth peer name v1 address \(Self.farMAC) netns \(far.name)")
@@ -34,5 +34,8 @@ struct Pair {
   }
 }
 
-func address(_ text: String) -> IPAddress { IPAddress(text)! }
+func address(_ text: String) -> IPAddress {
+  guard let address = IPAddress(text) else { preconditionFailure("\(text) is no address") }
+  return address
+}
 func prefix(_ text: String) throws -> IPPrefix { try IPPrefix(parsing: text) }
