@@ -65,25 +65,43 @@ import XDP
   }
 }
 
+/// Where a batch's packets are: one per cache line. Trivial; valid as long as the batch.
+@safe @usableFromInline struct PacketArray {
+  @usableFromInline static var stride: Int { 64 }
+
+  @usableFromInline let base: UnsafeMutableRawPointer
+
+  @unsafe @inlinable @inline(__always) init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
+
+  @unsafe @inlinable @inline(__always)
+  func packet(_ i: Int) -> UnsafeMutablePointer<Packet> {
+    unsafe (base + i &* Self.stride).assumingMemoryBound(to: Packet.self)
+  }
+
+  @inlinable @inline(__always)
+  subscript(i: Int) -> Packet {
+    // SAFETY: i < count ≤ capacity, kept by the stages' loops.
+    _read { yield unsafe packet(i).pointee }
+    nonmutating _modify { yield unsafe &packet(i).pointee }
+  }
+}
+
 /// Room for 64 packets. Thread: its worker. Allocated once.
 @safe public struct Batch: ~Copyable {
   public static let capacity = 64
 
-  /// A packet per cache line.
-  @usableFromInline static var stride: Int { 64 }
-
-  @usableFromInline let packets: UnsafeMutableRawPointer
+  @usableFromInline let base: UnsafeMutableRawPointer
   @usableFromInline var filled = 0
   public var count: Int { @inlinable @inline(__always) get { filled } }
 
   public init() {
-    precondition(MemoryLayout<Packet>.size <= Self.stride)
-    unsafe packets = .allocate(byteCount: Self.stride * Self.capacity, alignment: Self.stride)
+    precondition(MemoryLayout<Packet>.size <= PacketArray.stride)
+    unsafe base = .allocate(byteCount: PacketArray.stride * Self.capacity, alignment: PacketArray.stride)
     // SAFETY: the whole allocation. Packets are trivial: `append` overwrites, nobody destroys.
-    unsafe packets.initializeMemory(as: UInt8.self, repeating: 0, count: Self.stride * Self.capacity)
+    unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: PacketArray.stride * Self.capacity)
   }
 
-  deinit { unsafe packets.deallocate() }
+  deinit { unsafe base.deallocate() }
 
   @inlinable @inline(__always) public mutating func clear() { filled = 0 }
 
@@ -94,7 +112,7 @@ import XDP
   @unsafe @inlinable @inline(__always) @discardableResult
   public mutating func append(_ start: UnsafeMutableRawPointer, byteCount: UInt32) -> Bool {
     guard filled < Self.capacity else { return false }
-    unsafe packet(filled).initialize(to: Packet(start: start, byteCount: byteCount))
+    packets[filled] = unsafe Packet(start: start, byteCount: byteCount)
     unsafe clinux_prefetch(start)
     filled &+= 1
     return true
@@ -106,16 +124,13 @@ import XDP
     unsafe append(frame.base, byteCount: UInt32(frame.count))
   }
 
-  @unsafe @inlinable @inline(__always)
-  func packet(_ i: Int) -> UnsafeMutablePointer<Packet> {
-    unsafe (packets + i &* Self.stride).assumingMemoryBound(to: Packet.self)
-  }
+  /// The packets, to be held over a loop.
+  @inlinable @inline(__always) var packets: PacketArray { unsafe PacketArray(base: base) }
 
   @inlinable @inline(__always)
   subscript(i: Int) -> Packet {
-    // SAFETY: i < count ≤ capacity, kept by the stages' loops.
-    _read { yield unsafe packet(i).pointee }
-    nonmutating _modify { yield unsafe &packet(i).pointee }
+    _read { yield packets[i] }
+    nonmutating _modify { yield &packets[i] }
   }
 
   /// What became of packet `i`, and its bytes as they are now: to be transmitted, punted, or dropped.

@@ -7,41 +7,47 @@ import Wire
 
 extension Engine {
   /// Decapsulates the packets of `batch` that are in the set. Each stage is a function with a loop, as in `encapsulate`.
-  mutating func decapsulate(_ batch: inout Batch, _ packets: PacketSet, state: ForwardingStateReader) {
-    readOuterHeaders(&batch, packets, state: state)
-    readInnerHeaders(&batch, packets, state.table, copiesDSCP: state.settings.copiesDSCP)
+  mutating func decapsulate(_ batch: inout Batch, _ members: PacketSet, state: ForwardingStateReader) {
+    readOuterHeaders(&batch, members, state: state)
+    readInnerHeaders(&batch, members, state.table, state.settings)
     lookups.run(state.table)
-    chooseHosts(&batch, packets, state.chain)
-    deliverPackets(&batch, packets)
+    chooseHosts(&batch, members, state.chain)
+    deliverPackets(&batch, members)
   }
 
   /// Stage 1: which packets are LISP for us, and what their outer headers say.
   @inline(never)
-  private func readOuterHeaders(_ batch: inout Batch, _ packets: PacketSet, state: ForwardingStateReader) {
+  private func readOuterHeaders(_ batch: inout Batch, _ members: PacketSet, state: ForwardingStateReader) {
+    let (packets, count) = (batch.packets, batch.count)
     let verifies = state.settings.verifiesUDPChecksum
-    for i in 0..<batch.count where packets.contains(i) { readOuter(&batch[i], state: state, verifies: verifies) }
+    for i in 0..<count where members.contains(i) { readOuter(&packets[i], state: state, verifies: verifies) }
   }
 
   /// Stage 2: the inner headers; one lookup each, of the inner destination.
   @inline(never)
-  private mutating func readInnerHeaders(_ batch: inout Batch, _ packets: PacketSet, _ table: TableView, copiesDSCP: Bool) {
+  private mutating func readInnerHeaders(_ batch: inout Batch, _ members: PacketSet, _ table: TableView, _ settings: EngineSettings) {
+    let (packets, count) = (batch.packets, batch.count)
+    // Mostly the outer header says what the inner one does, in the bits that count.
+    let decisive: UInt8 = settings.copiesDSCP ? 0xFF : 0x03
     var roots = RootsCache()
-    for i in 0..<batch.count where packets.contains(i) && batch[i].verdict.isPending {
-      readInner(&batch[i], i, table, &roots, copiesDSCP: copiesDSCP)
+    for i in 0..<count where members.contains(i) && packets[i].verdict.isPending {
+      readInner(&packets[i], i, table, &roots, decisive)
     }
   }
 
   /// Stage 4, after the lookups.
   @inline(never)
-  private mutating func chooseHosts(_ batch: inout Batch, _ packets: PacketSet, _ chain: ForwardingChain) {
-    for i in 0..<batch.count { chain.mappings.prefetch(lookups[i]) }
-    for i in 0..<batch.count where packets.contains(i) && batch[i].verdict.isPending { chooseHost(&batch[i], i, chain) }
+  private mutating func chooseHosts(_ batch: inout Batch, _ members: PacketSet, _ chain: ForwardingChain) {
+    let (packets, count) = (batch.packets, batch.count)
+    for i in 0..<count { chain.mappings.prefetch(lookups[i]) }
+    for i in 0..<count where members.contains(i) && packets[i].verdict.isPending { chooseHost(&packets[i], i, chain) }
   }
 
   /// Stage 5.
   @inline(never)
-  private mutating func deliverPackets(_ batch: inout Batch, _ packets: PacketSet) {
-    for i in 0..<batch.count where packets.contains(i) && batch[i].verdict.isPending { deliver(&batch[i]) }
+  private mutating func deliverPackets(_ batch: inout Batch, _ members: PacketSet) {
+    let (packets, count) = (batch.packets, batch.count)
+    for i in 0..<count where members.contains(i) && packets[i].verdict.isPending { deliver(&packets[i]) }
   }
 
   /// Whether a frame is a LISP packet for one of our RLOCs: how a port with both roles tells its directions apart.
@@ -124,18 +130,18 @@ extension Engine {
   /// Stage 2: the inner header, within what the outer lengths leave (rule D11: longer frames are trimmed, shorter ones dropped).
   /// TTL and traffic class become those to deliver with (RFC 6040).
   @inline(__always)
-  private mutating func readInner(_ packet: inout Packet, _ place: Int, _ table: TableView, _ roots: inout RootsCache, copiesDSCP: Bool) {
+  private mutating func readInner(_ packet: inout Packet, _ place: Int, _ table: TableView, _ roots: inout RootsCache, _ decisive: UInt8) {
     let roots = roots.find(packet.instanceID, table)
     guard roots.isKnown else { return packet.verdict = .drop(.instanceUnknown) }
     let bytes = packet.inner
     guard bytes.count >= IPv4View.minimumByteCount else { return packet.verdict = .drop(.innerTruncated) }
     if bytes.u8(0) >> 4 == 4 {
       guard let inner = IPv4View(bytes) else { return packet.verdict = .drop(.innerTruncated) }
-      merge(&packet, 4, inner.totalLength, inner.timeToLive, inner.trafficClass, copiesDSCP: copiesDSCP)
-      lookups.put(place, roots.ipv4, high: UInt64(inner.destination) << 32, low: 0, in: table)
+      merge(&packet, 4, inner.totalLength, inner.timeToLive, inner.trafficClass, decisive)
+      lookups.put(place, roots.ipv4, ipv4: inner.destination, in: table)
     } else if bytes.u8(0) >> 4 == 6 {
       guard let inner = IPv6View(bytes) else { return packet.verdict = .drop(.innerTruncated) }
-      merge(&packet, 6, inner.totalLength, inner.hopLimit, inner.trafficClass, copiesDSCP: copiesDSCP)
+      merge(&packet, 6, inner.totalLength, inner.hopLimit, inner.trafficClass, decisive)
       lookups.put(place, roots.ipv6, high: inner.destination.high, low: inner.destination.low, in: table)
     } else {
       packet.verdict = .drop(.innerVersionUnknown)
@@ -145,24 +151,23 @@ extension Engine {
   /// The inner header's fields join what the outer one left in the packet.
   @inline(__always)
   private func merge(
-    _ packet: inout Packet, _ family: UInt8, _ byteCount: Int, _ timeToLive: UInt8, _ trafficClass: UInt8, copiesDSCP: Bool
+    _ packet: inout Packet, _ family: UInt8, _ byteCount: Int, _ timeToLive: UInt8, _ trafficClass: UInt8, _ decisive: UInt8
   ) {
     packet.innerFamily = family
     packet.innerByteCount = UInt16(truncatingIfNeeded: byteCount)
     packet.timeToLive = min(timeToLive, packet.timeToLive)
     let outer = packet.trafficClass
     packet.trafficClass = trafficClass
-    // Mostly the outer header says what the inner one does.
-    if (trafficClass ^ outer) & (copiesDSCP ? 0xFF : 0x03) != 0 { mergeTrafficClass(&packet, outer: outer, copiesDSCP: copiesDSCP) }
+    if (trafficClass ^ outer) & decisive != 0 { mergeTrafficClass(&packet, outer, decisive) }
   }
 
   /// RFC 6040 4.2, and rule D9; a congestion mark that the packet cannot carry ends its way.
   @inline(never)
-  private func mergeTrafficClass(_ packet: inout Packet, outer: UInt8, copiesDSCP: Bool) {
+  private func mergeTrafficClass(_ packet: inout Packet, _ outer: UInt8, _ decisive: UInt8) {
     guard let ecn = ECN.decapsulated(inner: ECN(trafficClass: packet.trafficClass), outer: ECN(trafficClass: outer)) else {
       return packet.verdict = .drop(.congestionMarkLost)
     }
-    packet.trafficClass = (copiesDSCP ? outer : packet.trafficClass) & 0xFC | ecn.rawValue
+    packet.trafficClass = (decisive == 0xFF ? outer : packet.trafficClass) & 0xFC | ecn.rawValue
   }
 
   /// Rule D14: the whole packet, from its outer header, is the host's.

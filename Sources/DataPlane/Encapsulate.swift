@@ -8,8 +8,8 @@ import Wire
 extension Engine {
   /// Encapsulates the packets of `batch` that are in the set. Each stage is a function with a loop: the compiler inlines what a
   /// packet needs into it, and gives it all registers.
-  mutating func encapsulate(_ batch: inout Batch, _ packets: PacketSet, port: Int, state: ForwardingStateReader) {
-    readInnerHeaders(&batch, packets, port: port, state: state)
+  mutating func encapsulate(_ batch: inout Batch, _ members: PacketSet, port: Int, state: ForwardingStateReader) {
+    readInnerHeaders(&batch, members, port: port, state: state)
     lookups.run(state.table)
     chooseLocators(&batch, state.chain)
     prependHeaders(&batch, state.settings)
@@ -17,29 +17,32 @@ extension Engine {
 
   /// Stage 1.
   @inline(never)
-  private mutating func readInnerHeaders(_ batch: inout Batch, _ packets: PacketSet, port: Int, state: ForwardingStateReader) {
+  private mutating func readInnerHeaders(_ batch: inout Batch, _ members: PacketSet, port: Int, state: ForwardingStateReader) {
+    let (packets, count) = (batch.packets, batch.count)
     let table = state.table
     var roots = RootsCache()
     var known = KnownSources()
-    for i in 0..<batch.count where packets.contains(i) {
-      readInner(&batch[i], i, port: port, state: state, table: table, roots: &roots, known: &known)
+    for i in 0..<count where members.contains(i) {
+      readInner(&packets[i], i, port: port, state: state, table: table, roots: &roots, known: &known)
     }
   }
 
   /// Stage 3.
   @inline(never)
   private mutating func chooseLocators(_ batch: inout Batch, _ chain: ForwardingChain) {
-    for i in 0..<batch.count { chain.mappings.prefetch(lookups[i]) }
+    let (packets, count) = (batch.packets, batch.count)
+    for i in 0..<count { chain.mappings.prefetch(lookups[i]) }
     var source = SourceCheck()
-    for i in 0..<batch.count where batch[i].verdict.isPending { chooseLocator(&batch[i], i, chain, source: &source) }
+    for i in 0..<count where packets[i].verdict.isPending { chooseLocator(&packets[i], i, chain, source: &source) }
   }
 
   /// Stage 4.
   @inline(never)
   private mutating func prependHeaders(_ batch: inout Batch, _ settings: EngineSettings) {
+    let (packets, count) = (batch.packets, batch.count)
     let trafficClassMask: UInt8 = settings.copiesECN ? 0xFF : 0xFC
-    for i in 0..<batch.count where batch[i].verdict.isPending {
-      prepend(&batch[i], trafficClassMask, computesUDPChecksum: settings.computesUDPChecksum)
+    for i in 0..<count where packets[i].verdict.isPending {
+      prepend(&packets[i], trafficClassMask, computesUDPChecksum: settings.computesUDPChecksum)
     }
   }
 
@@ -103,7 +106,7 @@ extension Engine {
       let addresses = inner.addresses  // the source left-aligned, as the mask of the known range has no bit beyond it
       let hash = FlowHash.of(inner)
       packet.describe(4, inner.totalLength, inner.timeToLive, inner.trafficClass, hash)
-      lookups.put(place, roots.ipv4, high: addresses << 32, low: 0, in: table)
+      lookups.put(place, roots.ipv4, ipv4: UInt32(truncatingIfNeeded: addresses), in: table)
       if !known.ipv4.contains(roots.ipv4, addresses) {
         packet.sourcePlace = lookUpSource(roots.ipv4, (addresses & ~0 << 32, 0), table, state, &known.ipv4)
       }

@@ -79,6 +79,18 @@ import CLinux
     unsafe items[place] = Item(high: high.bigEndian, low: low.bigEndian, position: position, value: slot.value)
   }
 
+  /// The same for an IPv4 address.
+  @inlinable @inline(__always)
+  public mutating func put(_ place: Int, _ root: NodeIndex, ipv4 address: UInt32, in view: TableView) {
+    let slot = view.nodes.slot(root, UInt8(truncatingIfNeeded: address >> 24))
+    let position = Int(slot.child) << 8 | Int(UInt8(truncatingIfNeeded: address >> 16))
+    view.nodes.prefetch(position)
+    // SAFETY: place < capacity. The rest of the item's address is not looked at: IPv4 tries have four levels.
+    unsafe items[place].high = UInt64(address.bigEndian)
+    unsafe items[place].position = position
+    unsafe items[place].value = slot.value
+  }
+
   /// The value found for the lookup at `place`; 0 for a miss.
   @inlinable @inline(__always)
   public subscript(place: Int) -> UInt32 {
