@@ -2,6 +2,7 @@
 //
 // ICMP errors: their octets, and the packets that must not be answered (RFC 792, RFC 1122 3.2.2, RFC 4443 2.4).
 
+import TestSupport
 import Testing
 import Wire
 
