@@ -59,7 +59,7 @@ extension Worker {
 
   /// Submits and kicks. In copy mode one call sends 32 packets: it goes on until the ring is empty or the kernel wants a rest.
   @inline(never)
-  func flush(_ queue: Int) {
+  mutating func flush(_ queue: Int) {
     let port = queues[queue].port
     let staged = queues[queue].staged
     counters[.transmitted].addAsOnlyWriter(staged)
@@ -72,7 +72,7 @@ extension Worker {
     while queues[queue].socket.transmit.needsWakeup, tries < 64 {
       counters[.kicks].addAsOnlyWriter(1)
       tries &+= 1
-      if queues[queue].socket.wakeTransmit() != .again { break }
+      if XDPSocket.wakeTransmit(queues[queue].socket.fileDescriptor) != .again { break }
     }
     queues[queue].isBacklogged = queues[queue].socket.transmit.pendingCount != 0
   }
@@ -107,8 +107,8 @@ extension Worker {
 
   /// Lets the driver run: when it sleeps for want of frames, and at every turn when we poll for it.
   @inline(__always)
-  func wakeReceive(_ queue: Int) {
-    if queues[queue].busyPolls || queues[queue].socket.fill.needsWakeup { _ = queues[queue].socket.wakeReceive() }
+  mutating func wakeReceive(_ queue: Int) {
+    if queues[queue].busyPolls || queues[queue].socket.fill.needsWakeup { _ = XDPSocket.wakeReceive(queues[queue].socket.fileDescriptor) }
   }
 
   /// The fill ring had less room than it said: it can for a moment.

@@ -136,7 +136,7 @@ public struct Worker: ~Copyable {
     if hasPunted { wakeSlowPath() }
   }
 
-  private func accountFrames() {
+  private mutating func accountFrames() {
     let counts = frames.counts
     counters[.framesFree].storeRelaxed(UInt64(counts.free))
     counters[.framesInFill].storeRelaxed(UInt64(counts.inFill))

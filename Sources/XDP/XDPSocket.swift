@@ -60,11 +60,17 @@ public struct XDPSocket: ~Copyable, Sendable {
   /// Make the kernel send what is in the transmit ring: when `transmit.needsWakeup`, after `submit()`. In copy mode one
   /// call sends at most 32 packets: call until `transmit.pendingCount` is 0, but bound the attempts, for a slow receiver
   /// answers `.again` for as long as it is slow. Safe at any time, also when nothing is pending. Thread: the worker.
-  public func wakeTransmit() -> WakeResult { WakeResult(errno: kickTransmit(fileDescriptor)) }
+  public func wakeTransmit() -> WakeResult { Self.wakeTransmit(fileDescriptor) }
+
+  /// The same by descriptor, for a socket that is borrowed from memory: calling a method would copy its rings.
+  public static func wakeTransmit(_ descriptor: CInt) -> WakeResult { WakeResult(errno: kickTransmit(descriptor)) }
 
   /// Make the driver look at the fill ring: when `fill.needsWakeup`, after `submit()`. With busy polling: at every turn,
   /// since this call is what receives. Thread: the worker.
-  public func wakeReceive() -> WakeResult { WakeResult(errno: kickReceive(fileDescriptor)) }
+  public func wakeReceive() -> WakeResult { Self.wakeReceive(fileDescriptor) }
+
+  /// The same by descriptor.
+  public static func wakeReceive(_ descriptor: CInt) -> WakeResult { WakeResult(errno: kickReceive(descriptor)) }
 
   /// The kernel's counters. Thread: any.
   public func statistics() -> SocketStatistics { readStatistics(fileDescriptor) }
