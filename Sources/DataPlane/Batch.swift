@@ -12,8 +12,8 @@ import XDP
   /// Room that must be free before a frame: the longest header (VLAN + IPv6 + UDP + LISP) in whole vector stores, less the
   /// Ethernet header that is taken off.
   static let minimumHeadroom = 80
-  /// A `sourcePlace` that says: no lookup was needed, the source is ours.
-  @usableFromInline static var knownSource: UInt16 { 0xFFFF }
+  /// A `sourcePlace` that says: no lookup was needed, the source is ours. Lookups of sources stand behind the packets' own.
+  static let knownSource: UInt16 = 0
 
   /// First byte of the frame.
   @usableFromInline var start: UnsafeMutableRawPointer
@@ -24,6 +24,8 @@ import XDP
   @usableFromInline var innerOffset: UInt16 = 0
   /// The inner packet, header and payload, by its own account.
   @usableFromInline var innerByteCount: UInt16 = 0
+  /// Where the source is looked up. The destination has the packet's own place.
+  @usableFromInline var sourcePlace: UInt16 = 0
   /// 4 or 6.
   @usableFromInline var innerFamily: UInt8 = 0
   /// Encapsulation: the inner TTL, not yet decremented. Decapsulation: the smaller of outer and inner.
@@ -33,11 +35,9 @@ import XDP
   @usableFromInline var flowHash: UInt32 = 0
   /// 24 bits.
   @usableFromInline var instanceID: UInt32 = 0
-  /// Where the source is looked up. The destination has the packet's own place.
-  @usableFromInline var sourcePlace: UInt16 = Packet.knownSource
-  @usableFromInline var counter: UInt32 = 0
   /// The header to put before the inner packet; nil until it is chosen.
   @usableFromInline var template: UnsafeMutableRawPointer?
+  @usableFromInline var counter: UInt32 = 0
 
   @inlinable @inline(__always)
   init(start: UnsafeMutableRawPointer, byteCount: UInt32) {

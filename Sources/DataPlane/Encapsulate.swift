@@ -61,8 +61,8 @@ extension Engine {
     }
   }
 
-  /// Sources that are known to be ours: per family, those which the table cannot tell from the batch's first one. A site's
-  /// packets mostly come from one prefix; the others are looked up one by one.
+  /// Sources that are known to be ours: per family, those which the table cannot tell from the batch's first one, by at most 64
+  /// bits. A site's packets mostly come from one prefix; the others are looked up one by one.
   struct KnownSources {
     var ipv4 = Range()
     var ipv6 = Range()
@@ -72,17 +72,10 @@ extension Engine {
       var root = NodeIndex.max
       var isDecided = false
       var high: UInt64 = 0
-      var highMask: UInt64 = 0
-      var low: UInt64 = 0
-      var lowMask: UInt64 = 0
+      var mask: UInt64 = 0
 
       @inline(__always)
-      func contains(_ root: NodeIndex, _ high: UInt64) -> Bool { root == self.root && (high ^ self.high) & highMask == 0 }
-
-      @inline(__always)
-      func contains(_ root: NodeIndex, _ high: UInt64, _ low: UInt64) -> Bool {
-        root == self.root && (high ^ self.high) & highMask | (low ^ self.low) & lowMask == 0
-      }
+      func contains(_ root: NodeIndex, _ high: UInt64) -> Bool { root == self.root && (high ^ self.high) & mask == 0 }
     }
   }
 
@@ -116,7 +109,7 @@ extension Engine {
       let hash = FlowHash.of(inner)
       packet.describe(6, inner.totalLength, inner.hopLimit, inner.trafficClass, hash)
       lookups.put(place, roots.ipv6, high: to.high, low: to.low, in: table)
-      if !known.ipv6.contains(roots.ipv6, from.high, from.low) {
+      if !known.ipv6.contains(roots.ipv6, from.high) {
         packet.sourcePlace = lookUpSource(roots.ipv6, (from.high, from.low), table, state, &known.ipv6)
       }
     } else {
@@ -136,9 +129,7 @@ extension Engine {
       known.isDecided = true
       let (mapping, bitCount) = table.lookupRange(root, high: source.high, low: source.low)
       if isLocal(mapping, state.chain) {
-        (known.root, known.high, known.low) = (root, source.high, source.low)
-        known.highMask = ~0 << UInt64(max(0, 64 - bitCount))
-        known.lowMask = bitCount <= 64 ? 0 : ~0 << UInt64(128 - bitCount)
+        if bitCount <= 64 { (known.root, known.high, known.mask) = (root, source.high, ~0 << UInt64(64 - bitCount)) }
         return Packet.knownSource
       }
     }

@@ -45,18 +45,16 @@ COLD bool is_local(uint32_t mapping, const struct chain *chain) {
 struct known_range {
   uint32_t root;
   bool is_decided;
-  uint64_t high, high_mask, low, low_mask;  // network byte order
+  uint64_t high, mask;  // network byte order
 };
 
-static inline bool is_known(const struct known_range *known, uint32_t root, uint64_t high, uint64_t low) {
-  return root == known->root && (((high ^ known->high) & known->high_mask) | ((low ^ known->low) & known->low_mask)) == 0;
+static inline bool is_known(const struct known_range *known, uint32_t root, uint64_t high) {
+  return root == known->root && ((high ^ known->high) & known->mask) == 0;
 }
 
 static inline bool is_known_ipv4(const struct known_range *known, uint32_t root, uint32_t address) {
-  return root == known->root && ((address ^ (uint32_t)known->high) & (uint32_t)known->high_mask) == 0;
+  return root == known->root && ((address ^ (uint32_t)known->high) & (uint32_t)known->mask) == 0;
 }
-
-static inline uint64_t mask(unsigned bits) { return bits == 0 ? 0 : __builtin_bswap64(~0ull << (64 - bits)); }
 
 COLD uint16_t look_up_source(struct lookups *lookups, uint32_t root, const uint8_t *source, size_t bytes, struct table_view table,
                              const struct chain *chain, struct known_range *known) {
@@ -64,11 +62,11 @@ COLD uint16_t look_up_source(struct lookups *lookups, uint32_t root, const uint8
     known->is_decided = true;
     struct range range = find_range(table, root, source, bytes);
     if (is_local(range.value, chain)) {
-      known->root = root;
-      memcpy(&known->high, source, bytes < 8 ? bytes : 8);
-      if (bytes == 16) memcpy(&known->low, source + 8, 8);
-      known->high_mask = mask(range.bits < 64 ? range.bits : 64);
-      known->low_mask = mask(range.bits < 64 ? 0 : range.bits - 64);
+      if (range.bits <= 64) {
+        known->root = root;
+        memcpy(&known->high, source, bytes < 8 ? bytes : 8);
+        known->mask = __builtin_bswap64(~0ull << (64 - range.bits));
+      }
       return KNOWN_SOURCE;
     }
   }
@@ -110,11 +108,11 @@ static HOT void read_inner(struct cengine *engine, size_t place, unsigned port, 
       packet->source_place = look_up_source(&engine->lookups, roots.ipv4, p + 12, 4, table, chain, &known[0]);
   } else if (type == 0x86DD) {
     if (!is_ipv6(p, length) || u16(p + 4) + 40u > 0xFFFF) { packet->verdict = INNER_MALFORMED; return; }
-    uint64_t source[2];
-    memcpy(source, p + 8, 16);
+    uint64_t source;
+    memcpy(&source, p + 8, 8);
     describe(packet, 6, u16(p + 4) + 40, p[7], u16(p) >> 4, hash_ipv6(p));
     put_lookup(&engine->lookups, place, table, roots.ipv6, p + 24, 16);
-    if (!is_known(&known[1], roots.ipv6, source[0], source[1]))
+    if (!is_known(&known[1], roots.ipv6, source))
       packet->source_place = look_up_source(&engine->lookups, roots.ipv6, p + 8, 16, table, chain, &known[1]);
   } else {
     packet->verdict = NOT_IP;

@@ -28,7 +28,7 @@ bool cengine_understands(const void *root, unsigned port, uint8_t role, uint32_t
 }
 
 static inline void append(struct cengine *engine, uint8_t *start, uint32_t length) {
-  engine->packets[engine->count++] = (struct packet){.start = start, .length = length, .source_place = KNOWN_SOURCE};
+  engine->packets[engine->count++] = (struct packet){.start = start, .length = length};
   __builtin_prefetch(start, 0, 3);
 }
 

@@ -9,7 +9,7 @@
 #include "lookup.h"
 #include "state.h"
 
-#define KNOWN_SOURCE 0xFFFF
+#define KNOWN_SOURCE 0
 
 struct packet {
   uint8_t *start;
@@ -17,14 +17,14 @@ struct packet {
   uint16_t verdict;
   uint16_t inner_offset;
   uint16_t inner_length;
+  uint16_t source_place;
   uint8_t inner_family;
   uint8_t time_to_live;
   uint8_t traffic_class;
   uint32_t flow_hash;
   uint32_t instance;
-  uint16_t source_place;
-  uint32_t counter;
   struct template_block *template;
+  uint32_t counter;
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct packet) == 64, "one line");
 

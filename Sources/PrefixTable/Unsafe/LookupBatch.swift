@@ -37,17 +37,16 @@ import CLinux
   public init(capacity: Int) {
     precondition(capacity <= Int(UInt16.max))
     self.capacity = capacity
-    let memory = UnsafeMutableRawPointer.allocate(byteCount: capacity * MemoryLayout<Item>.stride, alignment: 64)
+    // One block: the scratch follows the items.
+    let itemBytes = capacity * MemoryLayout<Item>.stride
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: itemBytes + 2 * capacity, alignment: 64)
     unsafe items = memory.bindMemory(to: Item.self, capacity: capacity)
     unsafe items.initialize(repeating: Item(high: 0, low: 0, position: 0, value: 0), count: capacity)
-    unsafe walking = .allocate(capacity: capacity + 1)
-    unsafe walking.initialize(repeating: 0, count: capacity + 1)
+    unsafe walking = (memory + itemBytes).bindMemory(to: UInt16.self, capacity: capacity)
+    unsafe walking.initialize(repeating: 0, count: capacity)
   }
 
-  deinit {
-    unsafe items.deallocate()
-    unsafe walking.deallocate()
-  }
+  deinit { unsafe items.deallocate() }
 
   /// Forgets all lookups. Places below `reserved` are the caller's to fill with `put`, or to leave; `add` goes on behind them.
   @inlinable @inline(__always)
