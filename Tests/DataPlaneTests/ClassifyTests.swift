@@ -85,6 +85,7 @@ import Wire
     #expect(quarters.allSatisfy { (256 - 96...256 + 96).contains($0) }, "\(quarters)")
     #expect(distinct.count > 3450, "\(distinct.count) distinct ports")
     #expect(labels.count > 4050, "\(labels.count) distinct labels")
+    for bit in 0..<20 { #expect((1800...2300).contains(labels.filter { $0 >> bit & 1 == 1 }.count), "bit \(bit) of the label") }
   }
 
   @Test(arguments: bases)
