@@ -27,7 +27,9 @@ test: ## all tests (namespaces as root), then the publication test under ThreadS
 
 bench: ## engine and router beside the same in C; rows go to Benchmarks/Results
 	@.ci/install-packages build demo bench
-	$(ROOT) $(MAKE) -C Benchmarks bench
+	$(RELEASE)
+	$(MAKE) -C Benchmarks engine
+	$(ROOT) $(MAKE) -C Benchmarks veth
 
 lint: ## format, imports, hot functions, generated documents
 	@.ci/install-packages build lint
