@@ -35,14 +35,18 @@ import Wire
     var epoch: UInt64 = 1
     var done = 0
     var nextCheck = 1000
+    // The table grows to 200 entries, then all of them go, in any order and among other changes; and again.
+    var doomed: [EIDPrefix] = []
     while done < operations {
       var touched: [EIDPrefix] = []
       let rollsBack = source.random.next() % 16 == 0
       let before = plain
       for _ in 0..<Int(source.random.next() % 64 + 1) {
-        let prefix = source.prefix()
+        if doomed.isEmpty, plain.count >= 200 { doomed = plain.prefixes.shuffled(using: &source.random) }
+        let deletes = !doomed.isEmpty && source.random.next() % 4 != 0
+        let prefix = deletes ? doomed.removeLast() : source.prefix()
         touched.append(prefix)
-        try change(table, &plain, prefix, source.random.next())
+        try change(table, &plain, prefix, deletes ? 7 : source.random.next())
         done += 1
       }
       if rollsBack {
@@ -65,7 +69,7 @@ import Wire
     #expect(table.count == 0 && table.nodeCount == 0)
   }
 
-  /// One change of the table and the same of the list: mostly updates while the list is short, deletions when it is long.
+  /// One change of the table and the same of the list: insertions, updates, deletions, by the dice.
   private static func change(_ table: PrefixTable, _ plain: inout PlainTable, _ prefix: EIDPrefix, _ dice: UInt64) throws {
     let value = UInt32(truncatingIfNeeded: dice >> 32) | 1
     let old = plain[prefix]
@@ -77,7 +81,7 @@ import Wire
         #expect(throws: PrefixTableError.exists(prefix)) { try table.insert(prefix, value: value) }
       }
       plain[prefix] = old ?? value
-    case 1..<(plain.count < 150 ? 6 : 3):
+    case 1...5:
       #expect(try table.update(prefix, value: value) == old)
       plain[prefix] = value
     default:
@@ -111,9 +115,9 @@ import Wire
   /// XTR_TEST_EFFORT multiplies the operations, for a long run in release mode.
   static let effort = ProcessInfo.processInfo.environment["XTR_TEST_EFFORT"].flatMap { Int($0) } ?? 1
 
-  @Test(arguments: 1...6 as ClosedRange<UInt64>)
-  func `120,000 random operations: single lookup = batched lookup = plain list`(seed: UInt64) throws {
-    try Self.run(seed: seed, operations: 20_000 * Self.effort)
+  @Test(arguments: 1...8 as ClosedRange<UInt64>)
+  func `200,000 random operations: single lookup = batched lookup = plain list`(seed: UInt64) throws {
+    try Self.run(seed: seed, operations: 25_000 * Self.effort)
   }
 
   @Test func `every length of both families, nested in one another, answers at its borders`() throws {
