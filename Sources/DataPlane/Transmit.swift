@@ -59,7 +59,7 @@ extension Worker {
 
   /// Submits and kicks. In copy mode one call sends 32 packets: it goes on until the ring is empty or the kernel wants a rest.
   @inline(never)
-  func flush(_ queue: Int) {
+  mutating func flush(_ queue: Int) {
     let port = queues[queue].port
     let staged = queues[queue].staged
     counters[.transmitted].addAsOnlyWriter(staged)
@@ -107,9 +107,12 @@ extension Worker {
 
   /// Lets the driver run: when it sleeps for want of frames, and at every turn when we poll for it.
   @inline(__always)
-  func wakeReceive(_ queue: Int) {
-    if queues[queue].busyPolls || queues[queue].socket.fill.needsWakeup { _ = queues[queue].socket.wakeReceive() }
+  mutating func wakeReceive(_ queue: Int) {
+    if queues[queue].busyPolls || queues[queue].socket.fill.needsWakeup { driveReceive(queue) }
   }
+
+  @inline(never)
+  private mutating func driveReceive(_ queue: Int) { _ = queues[queue].socket.wakeReceive() }
 
   /// The fill ring had less room than it said: it can for a moment.
   @inline(never)

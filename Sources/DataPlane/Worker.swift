@@ -136,7 +136,8 @@ public struct Worker: ~Copyable {
     if hasPunted { wakeSlowPath() }
   }
 
-  private func accountFrames() {
+  @inline(never)
+  private mutating func accountFrames() {
     let counts = frames.counts
     counters[.framesFree].storeRelaxed(UInt64(counts.free))
     counters[.framesInFill].storeRelaxed(UInt64(counts.inFill))
