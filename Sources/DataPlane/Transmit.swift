@@ -108,8 +108,11 @@ extension Worker {
   /// Lets the driver run: when it sleeps for want of frames, and at every turn when we poll for it.
   @inline(__always)
   mutating func wakeReceive(_ queue: Int) {
-    if queues[queue].busyPolls || queues[queue].socket.fill.needsWakeup { _ = XDPSocket.wakeReceive(queues[queue].socket.fileDescriptor) }
+    if queues[queue].busyPolls || queues[queue].socket.fill.needsWakeup { driveReceive(queue) }
   }
+
+  @inline(never)
+  private mutating func driveReceive(_ queue: Int) { _ = XDPSocket.wakeReceive(queues[queue].socket.fileDescriptor) }
 
   /// The fill ring had less room than it said: it can for a moment.
   @inline(never)

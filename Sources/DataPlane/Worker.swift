@@ -136,6 +136,7 @@ public struct Worker: ~Copyable {
     if hasPunted { wakeSlowPath() }
   }
 
+  @inline(never)
   private mutating func accountFrames() {
     let counts = frames.counts
     counters[.framesFree].storeRelaxed(UInt64(counts.free))

@@ -177,8 +177,8 @@ static HOT void deliver(struct cengine *engine, struct packet *packet) {
   uint16_t verdict = template->verdict, maximum_packet = template->maximum_packet;
   size_t ethernet = template->ethernet_length, length = packet->inner_length;
   uint8_t *inner = packet->start + packet->inner_offset;
-  uint16_t type = rewrite(engine, packet, inner, packet->time_to_live - 1);
   if (length > maximum_packet) { packet->verdict = DELIVERY_TOO_BIG; return; }
+  uint16_t type = rewrite(engine, packet, inner, packet->time_to_live - 1);
   memcpy(inner - 32, (const uint8_t *)template + 32, 32);
   packet->start = inner - ethernet;
   packet->length = length + ethernet;
