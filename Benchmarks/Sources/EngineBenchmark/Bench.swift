@@ -6,7 +6,7 @@ import CEngine
 import DataPlane
 import Glibc
 
-/// Nanoseconds per packet: the least and the median of the samples.
+/// Of some samples: the least and the median of the samples.
 struct Timing {
   var minimum: Double
   var median: Double
@@ -61,7 +61,8 @@ struct Bench: ~Copyable {
   }
 
   /// Swift, C, C, Swift …, each with its own part of the pool.
-  mutating func measure(sampleCount: Int) -> (swift: Timing, c: Timing) {
+  /// Besides both times: the median of the pairs' ratios.
+  mutating func measure(sampleCount: Int) -> (swift: Timing, c: Timing, ratio: Double) {
     var samples: (swift: [Double], c: [Double]) = ([], [])
     for i in -8..<sampleCount {
       let segment = 2 * (i + 8)
@@ -77,7 +78,8 @@ struct Bench: ~Copyable {
       samples.swift.append(measured.swift)
       samples.c.append(measured.c)
     }
-    return (Timing(samples.swift), Timing(samples.c))
+    let ratios = zip(samples.swift, samples.c).map { $0 / $1 }
+    return (Timing(samples.swift), Timing(samples.c), Timing(ratios).median)
   }
 
   /// Runs one engine alone, for instruction counts.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Rows of results, as Benchmarks/Results keeps them, and as a table for the reader.
+// Rows of results, as Benchmarks/Results keeps them (results.py writes the same for the other benchmarks).
 
+import CEngine
 import Glibc
 
 /// One figure and what it is compared with.
@@ -12,28 +13,60 @@ struct Row {
   var value: Double
   var reference: String
   var referenceValue: Double
-
-  var ratio: Double { value / referenceValue }
+  var ratio: Double
 
   var json: String {
     let fields = [
-      "\"name\": \"\(name)\"", "\"metric\": \"\(metric)\"", "\"unit\": \"\(unit)\"", "\"value\": \(Self.rounded(value))",
-      "\"reference\": \"\(reference)\"", "\"reference_value\": \(Self.rounded(referenceValue))", "\"ratio\": \(Self.rounded(ratio))",
+      "\"name\": \"\(name)\"", "\"metric\": \"\(metric)\"", "\"unit\": \"\(unit)\"", "\"value\": \(thousandths(value))",
+      "\"reference\": \"\(reference)\"", "\"reference_value\": \(thousandths(referenceValue))", "\"ratio\": \(thousandths(ratio))",
     ]
     return "{" + fields.joined(separator: ", ") + "}"
   }
-
-  static func rounded(_ value: Double) -> String { "\((value * 1000).rounded() / 1000)" }
 }
 
+/// A fixed piece of work on registers: nanoseconds per step of four cycles, the smallest and the median of 41 runs. A machine
+/// that shares its cores with others is slower at times; the pair before and after a measurement tells.
+struct Calibration {
+  let minimum: Double
+  let median: Double
+
+  init() {
+    let steps: UInt64 = 1_000_000
+    let samples = (0..<41).map { _ in
+      let start = Bench.now()
+      _ = cengine_calibrate(steps)
+      return Double(Bench.now() - start) / Double(steps)
+    }.sorted()
+    (minimum, median) = (samples[0], samples[samples.count / 2])
+  }
+
+  var json: String { "{\"min\": \(thousandths(minimum)), \"median\": \(thousandths(median))}" }
+}
+
+/// What goes to the file.
 struct Report {
   var command: String
-  var machine: String
+  var before = Calibration()
+  var after: Calibration?
   var rows: [Row] = []
 
+  init(command: String) { self.command = command }
+
   var json: String {
-    let rows = rows.map { "    " + $0.json }.joined(separator: ",\n")
-    return "{\n  \"command\": \"\(command)\",\n  \"machine\": \"\(machine)\",\n  \"rows\": [\n\(rows)\n  ]\n}\n"
+    let rows = rows.map { "  " + $0.json }.joined(separator: ",\n")
+    let processor = Self.value(of: "model name", in: "/proc/cpuinfo")
+    return """
+      {
+       "benchmark": "engine",
+       "command": "\(command)",
+       "machine": {"cpu": "\(processor)", "kernel": "\(Self.kernel())", "cores": \(sysconf(Int32(_SC_NPROCESSORS_ONLN)))},
+       "calibration": {"before": \(before.json), "after": \((after ?? before).json)},
+       "rows": [
+      \(rows)
+       ]
+      }
+
+      """
   }
 
   /// False when the file cannot be written.
@@ -43,25 +76,31 @@ struct Report {
     return fputs(json, file) >= 0
   }
 
-  /// The processor, by its own account.
-  static func processor() -> String {
-    guard let file = fopen("/proc/cpuinfo", "r") else { return "unknown" }
+  /// The first value behind `key` in a file of "key : value" lines.
+  static func value(of key: String, in path: String) -> String {
+    guard let file = fopen(path, "r") else { return "unknown" }
     defer { fclose(file) }
     var line = [CChar](repeating: 0, count: 512)
     while fgets(&line, Int32(line.count), file) != nil {
       let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-      if text.hasPrefix("model name"), let colon = text.firstIndex(of: ":") {
+      if text.hasPrefix(key), let colon = text.firstIndex(of: ":") {
         return String(text[colon...].dropFirst(2).filter { $0 != "\n" && $0 != "\"" })
       }
     }
     return "unknown"
   }
+
+  static func kernel() -> String {
+    var name = utsname()
+    guard uname(&name) == 0 else { return "unknown" }
+    return withUnsafeBytes(of: name.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+  }
 }
 
-/// Right-aligned, for tables.
-func cell(_ text: String, _ width: Int) -> String { String(repeating: " ", count: max(0, width - text.count)) + text }
+extension String {
+  func padded(_ width: Int) -> String { self + String(repeating: " ", count: max(0, width - count)) }
+  func rightAligned(_ width: Int) -> String { String(repeating: " ", count: max(0, width - count)) + self }
+}
 
-/// One decimal.
 func tenths(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }
-/// Three decimals, for ratios.
 func thousandths(_ value: Double) -> String { "\((value * 1000).rounded() / 1000)" }
