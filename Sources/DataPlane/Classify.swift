@@ -15,20 +15,20 @@ enum FlowHash {
 
   @inline(__always)
   static func of(_ packet: IPv4View) -> UInt32 {
-    let addresses = packet.addresses
+    let addresses = packet.bytes.raw64(12)
     let number = packet.protocolNumber
     if packet.isLaterFragment { return mix(addresses, 0, 0) }
     let header = packet.headerByteCount
-    let ports = hasPorts(number) && header &+ 4 <= packet.totalLength ? packet.bytes.u32(header) : 0
+    let ports = hasPorts(number) && header &+ 4 <= packet.totalLength ? packet.bytes.raw32(header) : 0
     return mix(addresses, ports, number)
   }
 
   @inline(__always)
   static func of(_ packet: IPv6View) -> UInt32 {
-    let bytes = packet.bytes
-    let addresses = fold(bytes.u64(8) ^ k1, bytes.u64(16) ^ k2) ^ fold(bytes.u64(24) ^ k3, bytes.u64(32) ^ k4)
+    let (source, destination) = (packet.rawSource, packet.rawDestination)
+    let addresses = fold(source.0 ^ k1, source.1 ^ k2) ^ fold(destination.0 ^ k3, destination.1 ^ k4)
     if hasPorts(packet.nextHeader) {
-      return mix(addresses, packet.payloadLength >= 4 ? bytes.u32(40) : 0, packet.nextHeader)
+      return mix(addresses, packet.payloadLength >= 4 ? packet.bytes.raw32(40) : 0, packet.nextHeader)
     }
     return behindExtensions(packet, addresses)
   }
@@ -38,7 +38,7 @@ enum FlowHash {
   private static func behindExtensions(_ packet: IPv6View, _ addresses: UInt64) -> UInt32 {
     guard let upper = packet.upperLayer(), !upper.isLaterFragment else { return mix(addresses, 0, 0) }
     let hasRoom = hasPorts(upper.protocolNumber) && upper.offset + 4 <= packet.totalLength
-    return mix(addresses, hasRoom ? packet.bytes.u32(upper.offset) : 0, upper.protocolNumber)
+    return mix(addresses, hasRoom ? packet.bytes.raw32(upper.offset) : 0, upper.protocolNumber)
   }
 
   @inline(__always)

@@ -138,11 +138,11 @@ extension Engine {
     if bytes.u8(0) >> 4 == 4 {
       guard let inner = IPv4View(bytes) else { return packet.verdict = .drop(.innerTruncated) }
       merge(&packet, 4, inner.totalLength, inner.timeToLive, inner.trafficClass, decisive)
-      lookups.put(place, roots.ipv4, ipv4: inner.destination, in: table)
+      lookups.put(place, roots.ipv4, raw: inner.rawDestination, in: table)
     } else if bytes.u8(0) >> 4 == 6 {
       guard let inner = IPv6View(bytes) else { return packet.verdict = .drop(.innerTruncated) }
       merge(&packet, 6, inner.totalLength, inner.hopLimit, inner.trafficClass, decisive)
-      lookups.put(place, roots.ipv6, high: inner.destination.high, low: inner.destination.low, in: table)
+      lookups.put(place, roots.ipv6, raw: inner.rawDestination, in: table)
     } else {
       packet.verdict = .drop(.innerVersionUnknown)
     }

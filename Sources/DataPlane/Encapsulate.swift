@@ -67,15 +67,31 @@ extension Engine {
     var ipv4 = Range()
     var ipv6 = Range()
 
-    /// Addresses under one root that share their first bits.
+    /// Addresses under one root that share their first bits; the four or eight first octets of an address in network byte order.
     struct Range {
       var root = NodeIndex.max
       var isDecided = false
-      var high: UInt64 = 0
+      var octets: UInt64 = 0
       var mask: UInt64 = 0
 
+      init() {}
+
+      init(_ root: NodeIndex, _ address: IPAddress, bitCount: Int) {
+        self.root = root
+        isDecided = true
+        let mask: UInt64 = ~0 << UInt64(64 - bitCount)
+        switch address {
+        case .v4(let ipv4):
+          octets = UInt64(ipv4.rawValue.bigEndian)
+          self.mask = UInt64(UInt32(truncatingIfNeeded: mask >> 32).bigEndian)
+        case .v6(let ipv6):
+          octets = ipv6.high.bigEndian
+          self.mask = mask.bigEndian
+        }
+      }
+
       @inline(__always)
-      func contains(_ root: NodeIndex, _ high: UInt64) -> Bool { root == self.root && (high ^ self.high) & mask == 0 }
+      func contains(_ root: NodeIndex, _ octets: UInt64) -> Bool { root == self.root && (octets ^ self.octets) & mask == 0 }
     }
   }
 
@@ -96,21 +112,19 @@ extension Engine {
     let bytes = packet.frame.dropFirst(ethernet.payloadOffset)
     if ethernet.etherType == EtherType.ipv4.rawValue {
       guard let inner = IPv4View(bytes) else { return packet.verdict = .drop(.innerMalformed) }
-      let addresses = inner.addresses  // the source left-aligned, as the mask of the known range has no bit beyond it
       let hash = FlowHash.of(inner)
       packet.describe(4, inner.totalLength, inner.timeToLive, inner.trafficClass, hash)
-      lookups.put(place, roots.ipv4, ipv4: UInt32(truncatingIfNeeded: addresses), in: table)
-      if !known.ipv4.contains(roots.ipv4, addresses) {
-        packet.sourcePlace = lookUpSource(roots.ipv4, (addresses & ~0 << 32, 0), table, state, &known.ipv4)
+      lookups.put(place, roots.ipv4, raw: inner.rawDestination, in: table)
+      if !known.ipv4.contains(roots.ipv4, UInt64(inner.rawSource)) {
+        packet.sourcePlace = lookUpSource(.v4(IPv4Address(rawValue: inner.source)), roots.ipv4, table, state, &known.ipv4)
       }
     } else if ethernet.etherType == EtherType.ipv6.rawValue {
       guard let inner = IPv6View(bytes), inner.totalLength <= 0xFFFF else { return packet.verdict = .drop(.innerMalformed) }
-      let (to, from) = (inner.destination, inner.source)
       let hash = FlowHash.of(inner)
       packet.describe(6, inner.totalLength, inner.hopLimit, inner.trafficClass, hash)
-      lookups.put(place, roots.ipv6, high: to.high, low: to.low, in: table)
-      if !known.ipv6.contains(roots.ipv6, from.high) {
-        packet.sourcePlace = lookUpSource(roots.ipv6, (from.high, from.low), table, state, &known.ipv6)
+      lookups.put(place, roots.ipv6, raw: inner.rawDestination, in: table)
+      if !known.ipv6.contains(roots.ipv6, inner.rawSource.0) {
+        packet.sourcePlace = lookUpSource(.v6(inner.source), roots.ipv6, table, state, &known.ipv6)
       }
     } else {
       packet.verdict = .drop(.notIP)
@@ -122,18 +136,18 @@ extension Engine {
   /// A source outside the known range: decides about the range if it is the batch's first, else adds a lookup.
   @inline(never)
   private mutating func lookUpSource(
-    _ root: NodeIndex, _ source: (high: UInt64, low: UInt64), _ table: TableView, _ state: ForwardingStateReader,
-    _ known: inout KnownSources.Range
+    _ source: IPAddress, _ root: NodeIndex, _ table: TableView, _ state: ForwardingStateReader, _ known: inout KnownSources.Range
   ) -> UInt16 {
+    let bits = source.leftAligned
     if !known.isDecided {
       known.isDecided = true
-      let (mapping, bitCount) = table.lookupRange(root, high: source.high, low: source.low)
+      let (mapping, bitCount) = table.lookupRange(root, high: bits.high, low: bits.low)
       if isLocal(mapping, state.chain) {
-        if bitCount <= 64 { (known.root, known.high, known.mask) = (root, source.high, ~0 << UInt64(64 - bitCount)) }
+        if bitCount <= 64 { known = KnownSources.Range(root, source, bitCount: bitCount) }
         return Packet.knownSource
       }
     }
-    return UInt16(truncatingIfNeeded: lookups.add(root, high: source.high, low: source.low, in: table))
+    return UInt16(truncatingIfNeeded: lookups.add(root, high: bits.high, low: bits.low, in: table))
   }
 
   /// Stage 3: is the source ours, what does the destination's mapping say, which locator takes the flow.

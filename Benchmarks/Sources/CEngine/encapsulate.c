@@ -16,23 +16,23 @@ static inline uint32_t mix(uint64_t addresses, uint32_t ports, uint8_t number) {
 static inline bool has_ports(uint8_t number) { return number == 6 || number == 17 || number == 132; }
 
 static inline uint32_t hash_ipv4(const uint8_t *p) {
-  uint64_t addresses = u64(p + 12);
+  uint64_t addresses = raw64(p + 12);
   if (u16(p + 6) & 0x1FFF) return mix(addresses, 0, 0);
   size_t header = (size_t)(p[0] & 15) << 2;
-  return mix(addresses, has_ports(p[9]) && header + 4 <= u16(p + 2) ? u32(p + header) : 0, p[9]);
+  return mix(addresses, has_ports(p[9]) && header + 4 <= u16(p + 2) ? raw32(p + header) : 0, p[9]);
 }
 
 COLD uint32_t hash_behind_extensions(const uint8_t *p, uint64_t addresses) {
   struct upper_layer upper;
   if (!upper_layer(p, &upper) || upper.is_later_fragment) return mix(addresses, 0, 0);
   bool has_room = has_ports(upper.protocol) && upper.offset + 4 <= u16(p + 4) + 40u;
-  return mix(addresses, has_room ? u32(p + upper.offset) : 0, upper.protocol);
+  return mix(addresses, has_room ? raw32(p + upper.offset) : 0, upper.protocol);
 }
 
 static inline uint32_t hash_ipv6(const uint8_t *p) {
-  uint64_t addresses = fold(u64(p + 8) ^ k1, u64(p + 16) ^ k2) ^ fold(u64(p + 24) ^ k3, u64(p + 32) ^ k4);
+  uint64_t addresses = fold(raw64(p + 8) ^ k1, raw64(p + 16) ^ k2) ^ fold(raw64(p + 24) ^ k3, raw64(p + 32) ^ k4);
   if (!has_ports(p[6])) return hash_behind_extensions(p, addresses);
-  return mix(addresses, u16(p + 4) >= 4 ? u32(p + 40) : 0, p[6]);
+  return mix(addresses, u16(p + 4) >= 4 ? raw32(p + 40) : 0, p[6]);
 }
 
 COLD bool is_local(uint32_t mapping, const struct chain *chain) {
@@ -100,19 +100,15 @@ static HOT void read_inner(struct cengine *engine, size_t place, unsigned port, 
   size_t length = packet->length - offset;
   if (type == 0x0800) {
     if (!is_ipv4(p, length)) { packet->verdict = INNER_MALFORMED; return; }
-    uint32_t source;
-    memcpy(&source, p + 12, 4);
     describe(packet, 4, u16(p + 2), p[8], p[1], hash_ipv4(p));
     put_lookup(&engine->lookups, place, table, roots.ipv4, p + 16, 4);
-    if (!is_known_ipv4(&known[0], roots.ipv4, source))
+    if (!is_known_ipv4(&known[0], roots.ipv4, raw32(p + 12)))
       packet->source_place = look_up_source(&engine->lookups, roots.ipv4, p + 12, 4, table, chain, &known[0]);
   } else if (type == 0x86DD) {
     if (!is_ipv6(p, length) || u16(p + 4) + 40u > 0xFFFF) { packet->verdict = INNER_MALFORMED; return; }
-    uint64_t source;
-    memcpy(&source, p + 8, 8);
     describe(packet, 6, u16(p + 4) + 40, p[7], u16(p) >> 4, hash_ipv6(p));
     put_lookup(&engine->lookups, place, table, roots.ipv6, p + 24, 16);
-    if (!is_known(&known[1], roots.ipv6, source))
+    if (!is_known(&known[1], roots.ipv6, raw64(p + 8)))
       packet->source_place = look_up_source(&engine->lookups, roots.ipv6, p + 8, 16, table, chain, &known[1]);
   } else {
     packet->verdict = NOT_IP;

@@ -62,32 +62,39 @@ import CLinux
   public mutating func add(_ root: NodeIndex, high: UInt64, low: UInt64, in view: TableView) -> Int {
     assert(added < capacity)
     let place = added
-    put(place, root, high: high, low: low, in: view)
+    put(place, root, raw: (high.bigEndian, low.bigEndian), in: view)
     added = place &+ 1
     return place
   }
 
-  /// Puts a lookup of the left-aligned address under `root` at `place`. Reads the root node at once: roots are few and stay in
-  /// the cache.
+  /// Puts a lookup of an IPv6 address under `root` at `place`, both halves in network byte order. Reads the root node at once: roots
+  /// are few and stay in the cache.
   @inlinable @inline(__always)
-  public mutating func put(_ place: Int, _ root: NodeIndex, high: UInt64, low: UInt64, in view: TableView) {
-    let slot = view.nodes.slot(root, UInt8(truncatingIfNeeded: high >> 56))
-    let position = Int(slot.child) << 8 | Int(UInt8(truncatingIfNeeded: high >> 48))
-    view.nodes.prefetch(position)
+  public mutating func put(_ place: Int, _ root: NodeIndex, raw address: (UInt64, UInt64), in view: TableView) {
+    let first = UInt16(truncatingIfNeeded: UInt64(bigEndian: address.0) >> 48)
+    let (position, value) = enter(root, first, view)
     // SAFETY: place < capacity.
-    unsafe items[place] = Item(high: high.bigEndian, low: low.bigEndian, position: position, value: slot.value)
+    unsafe items[place] = Item(high: address.0, low: address.1, position: position, value: value)
   }
 
-  /// The same for an IPv4 address.
+  /// The same for an IPv4 address in network byte order.
   @inlinable @inline(__always)
-  public mutating func put(_ place: Int, _ root: NodeIndex, ipv4 address: UInt32, in view: TableView) {
-    let slot = view.nodes.slot(root, UInt8(truncatingIfNeeded: address >> 24))
-    let position = Int(slot.child) << 8 | Int(UInt8(truncatingIfNeeded: address >> 16))
-    view.nodes.prefetch(position)
+  public mutating func put(_ place: Int, _ root: NodeIndex, raw address: UInt32, in view: TableView) {
+    let first = UInt16(truncatingIfNeeded: UInt32(bigEndian: address) >> 16)
+    let (position, value) = enter(root, first, view)
     // SAFETY: place < capacity. The rest of the item's address is not looked at: IPv4 tries have four levels.
-    unsafe items[place].high = UInt64(address.bigEndian)
+    unsafe UnsafeMutableRawPointer(items + place).storeBytes(of: address, as: UInt32.self)
     unsafe items[place].position = position
-    unsafe items[place].value = slot.value
+    unsafe items[place].value = value
+  }
+
+  /// Reads the root's slot for the first of an address's first two octets: the position to go on at, and the value so far.
+  @inlinable @inline(__always)
+  func enter(_ root: NodeIndex, _ first: UInt16, _ view: TableView) -> (position: Int, value: UInt32) {
+    let slot = view.nodes.slot(root, UInt8(truncatingIfNeeded: first >> 8))
+    let position = Int(slot.child) << 8 | Int(UInt8(truncatingIfNeeded: first))
+    view.nodes.prefetch(position)
+    return (position, slot.value)
   }
 
   /// The value found for the lookup at `place`; 0 for a miss.

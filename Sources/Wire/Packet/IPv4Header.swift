@@ -64,8 +64,9 @@ public struct IPv4View: Sendable {
   @inlinable @inline(__always) public var protocolNumber: UInt8 { bytes.u8(9) }
   @inlinable @inline(__always) public var source: UInt32 { bytes.u32(12) }
   @inlinable @inline(__always) public var destination: UInt32 { bytes.u32(16) }
-  /// Source in the high half, destination in the low one.
-  @inlinable @inline(__always) public var addresses: UInt64 { bytes.u64(12) }
+  /// As they lie in the packet, for hashing, comparing and copying.
+  @inlinable @inline(__always) public var rawSource: UInt32 { bytes.raw32(12) }
+  @inlinable @inline(__always) public var rawDestination: UInt32 { bytes.raw32(16) }
   @inlinable public var identification: UInt16 { bytes.u16(4) }
   @inlinable public var dontFragment: Bool { bytes.u16(6) & 0x4000 != 0 }
   @inlinable public var headerChecksum: UInt16 { bytes.u16(10) }

@@ -41,6 +41,9 @@ public struct IPv6View: Sendable {
   @inlinable @inline(__always) public var hopLimit: UInt8 { bytes.u8(7) }
   @inlinable @inline(__always) public var source: IPv6Address { IPv6Address(high: bytes.u64(8), low: bytes.u64(16)) }
   @inlinable @inline(__always) public var destination: IPv6Address { IPv6Address(high: bytes.u64(24), low: bytes.u64(32)) }
+  /// As they lie in the packet, first and second half, for hashing, comparing and copying.
+  @inlinable @inline(__always) public var rawSource: (UInt64, UInt64) { (bytes.raw64(8), bytes.raw64(16)) }
+  @inlinable @inline(__always) public var rawDestination: (UInt64, UInt64) { (bytes.raw64(24), bytes.raw64(32)) }
   @inlinable @inline(__always) public var payload: PacketBytes { bytes.prefix(totalLength).dropFirst(Self.byteCount) }
 
   @inlinable @inline(__always) public func setHopLimit(_ new: UInt8) { bytes.store(new, at: 7) }

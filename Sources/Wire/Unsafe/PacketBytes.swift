@@ -56,6 +56,20 @@
     return unsafe UInt64(bigEndian: base.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
   }
 
+  /// Four bytes as they lie there, in no particular order: for hashing, comparing and copying.
+  @inlinable @inline(__always)
+  public func raw32(_ offset: Int) -> UInt32 {
+    assert(offset >= 0 && offset &+ 4 <= count)
+    return unsafe base.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
+  }
+
+  /// Eight bytes as they lie there.
+  @inlinable @inline(__always)
+  public func raw64(_ offset: Int) -> UInt64 {
+    assert(offset >= 0 && offset &+ 8 <= count)
+    return unsafe base.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+  }
+
   @inlinable @inline(__always)
   public func store(_ value: UInt8, at offset: Int) {
     assert(offset >= 0 && offset < count)
