@@ -351,6 +351,17 @@ import Wire
     #expect(rig.tally == (0, 0))
   }
 
+  @Test(arguments: inners, families)
+  func `D11 a UDP datagram longer than its IP packet is dropped, padding or not`(inner: IPPacket, family: (String, String)) throws {
+    let rig = try Self.rig()
+    for (extra, padding) in [(1, 0), (1, 1), (4, 10), (10, 10), (100, 50)] {
+      var packet = Self.lisp(inner, family)
+      packet.udpLength = UInt16(16 + inner.octets.count + extra)
+      let frame = Frame.of(packet.octets) + Array(repeating: 0, count: padding)
+      #expect(rig.send(frame, port: Port.core).verdict == .drop(.udpMalformed), "\(extra) more, \(padding) behind")
+    }
+  }
+
   @Test(arguments: families)
   func `D11 any inner version but 4 and 6 is dropped`(family: (String, String)) throws {
     let rig = try Self.rig()
