@@ -189,28 +189,18 @@ final class ForwardingCompiler {
     switch target {
     case .negative(let action): return LocatorSet(action.forwarding)
     case .locators(let locators):
-      let candidates = locators.enumerated().filter { $1.priority != 255 }
-      let usable = candidates.filter { isUsable($1) }
-      guard let best = usable.map(\.element.priority).min() else { return LocatorSet(.encapsulate) }
-      let choices = candidates.filter { $1.priority == best }.map { ordinal, locator in
-        LocatorChoice(
-          ordinal: UInt8(truncatingIfNeeded: ordinal), template: rlocs[locator.address]?.template ?? 0, weight: locator.weight,
-          isUsable: isUsable(locator))
-      }
-      return LocatorSet(.encapsulate, choices)
+      return LocatorSet(locators, hasWay: hasWay) { self.rlocs[$0.address]?.template ?? 0 }
     }
   }
 
-  private func isUsable(_ locator: Locator) -> Bool {
-    locator.isReachable && locator.priority != 255 && rlocs[locator.address]?.path.isUsable == true
-  }
+  private func hasWay(_ locator: Locator) -> Bool { rlocs[locator.address]?.path.isUsable == true }
 
   /// What an operator is told about a locator of a mapping.
   func state(of locator: Locator, among locators: [Locator]) -> LocatorState {
-    guard locator.isReachable, locator.priority != 255 else { return .unreachable }
+    guard locator.isOffered else { return .unreachable }
     guard let path = rlocs[locator.address]?.path else { return .noRoute }
     guard path.isUsable else { return path.state }
-    let best = locators.filter { isUsable($0) }.map(\.priority).min()
+    let best = locators.filter { $0.isOffered && hasWay($0) }.map(\.priority).min()
     return locator.priority == best ? path.state : .standby
   }
 
@@ -225,7 +215,8 @@ final class ForwardingCompiler {
       guard path != rloc.path else { continue }
       let wasUsable = rloc.path.isUsable
       rloc.path = path
-      publisher.replaceTemplate(rloc.template, path.template ?? .nowhere)
+      // A way that is gone leaves its header behind: until the sets below have changed, workers still take it.
+      if let template = path.template { publisher.replaceTemplate(rloc.template, template) }
       if let nextHop = path.nextHop, path.state == .resolving { kernel.resolve(nextHop) }
       guard wasUsable != path.isUsable else { continue }
       turned.append((address, path))
