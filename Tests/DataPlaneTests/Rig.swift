@@ -14,6 +14,9 @@ struct Outcome: Equatable {
   var verdict: Verdict
   var frame: [UInt8]
   var instanceID: UInt32
+  /// What the slow path would get, and the largest packet it would name: for punts, and for drops that earn an ICMP error.
+  var forSlowPath: [UInt8] = []
+  var innerMTU: UInt16 = 0
 
   /// What follows the Ethernet header.
   var packet: [UInt8] { Array(frame.dropFirst(frame[12] == 0x81 && frame[13] == 0 ? 18 : 14)) }
@@ -162,7 +165,12 @@ final class Rig {
         Issue.record(
           "\(outcome.verdict): the frame now lies outside its room: \(offset)+\(outcome.frame.count), was \(Self.front)+\(frames[i].count)")
       }
-      return Outcome(verdict: outcome.verdict, frame: outcome.frame.withBuffer { Array($0) }, instanceID: outcome.instanceID)
+      var result = Outcome(verdict: outcome.verdict, frame: outcome.frame.withBuffer { Array($0) }, instanceID: outcome.instanceID)
+      if outcome.verdict.isPunt || outcome.verdict.dropReason?.earnsICMP == true {
+        result.forSlowPath = batch[i].forSlowPath.withBuffer { Array($0) }
+        result.innerMTU = batch[i].innerMTU
+      }
+      return result
     }
     account(outcomes, before)
     return outcomes
