@@ -23,6 +23,38 @@ import Wire
     }
   }
 
+  @Test func `reserved places are put in any order, or left out, and added lookups stand behind them`() throws {
+    var source = HardPrefixes(seed: 21)
+    let table = try PrefixTable(nodeCapacity: 1 << 13)
+    for i in 0..<150 { try table.update(source.prefix(), value: UInt32(i + 1)) }
+    let view = table.commit()
+    var batch = LookupBatch(capacity: 128)
+    for round in 0..<50 {
+      let reserved = Int(source.random.next() % 65)
+      batch.clear(reserving: reserved)
+      var questions: [Int: (address: IPAddress, instance: InstanceID)] = [:]
+      for place in (0..<reserved).shuffled(using: &source.random) where source.random.next() & 3 != 0 {
+        let (address, instance) = (source.address(), source.instance())
+        let roots = view.instance(instance.rawValue)
+        switch address {
+        case .v4(let ipv4): batch.put(place, roots.ipv4, raw: ipv4.rawValue.bigEndian, in: view)
+        case .v6(let ipv6): batch.put(place, roots.ipv6, raw: (ipv6.high.bigEndian, ipv6.low.bigEndian), in: view)
+        }
+        questions[place] = (address, instance)
+        if source.random.next() & 3 == 0 {
+          let bits = address.leftAligned
+          let added = batch.add(address.family == .ipv4 ? roots.ipv4 : roots.ipv6, high: bits.high, low: bits.low, in: view)
+          #expect(added >= reserved && questions[added] == nil)
+          questions[added] = (address, instance)
+        }
+      }
+      batch.run(view)
+      for (place, question) in questions where batch[place] != view.lookup(question.address, question.instance) {
+        Issue.record("round \(round), place \(place): [\(question.instance)]\(question.address) is \(batch[place])")
+      }
+    }
+  }
+
   @Test func `the empty root misses`() throws {
     let table = try PrefixTable(nodeCapacity: 64)
     var batch = LookupBatch(capacity: 4)

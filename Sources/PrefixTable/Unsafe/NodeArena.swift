@@ -56,7 +56,7 @@ public struct Slot: Equatable, Sendable {
   private var free: [NodeIndex] = []
 
   init?(capacity: Int) {
-    guard let memory = ReservedMemory(byteCount: capacity * Self.nodeByteCount),
+    guard let memory = ReservedMemory(byteCount: capacity * Self.nodeByteCount, hugePages: true),
       let lengthMemory = ReservedMemory(byteCount: capacity * Self.slotCount)
     else { return nil }
     self.memory = memory
