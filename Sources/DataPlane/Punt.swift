@@ -10,6 +10,8 @@ extension Worker {
   mutating func punt(_ i: Int, port: Int) {
     let verdict = batch[i].verdict
     guard let reason = PuntReason(rawValue: verdict.detail) else { return }
+    // A host that scans addresses must not keep others' first packets from the slow path.
+    guard reason != .miss || !puntRing.isHalfFull else { return count(drop: .puntRingFull) }
     if puntRing.push(.punt(reason), port: port, instanceID: batch[i].instanceID, batch[i].forSlowPath) {
       counters[.punted].addAsOnlyWriter(1)
       counters[reason].addAsOnlyWriter(1)

@@ -91,7 +91,7 @@ extension Worker {
   /// Free frames go back to the kernel, to receive into.
   @inline(__always)
   mutating func refill(_ queue: Int) {
-    var room = queues[queue].socket.fill.freeCount
+    var room = queues[queue].socket.fill.freeCount &- queues[queue].socket.fill.size &+ fillTarget
     guard room >= Self.refillThreshold else { return }
     var any = false
     while room > 0, let address = frames.takeForFill(port: UInt8(truncatingIfNeeded: queue)) {

@@ -37,6 +37,8 @@ public struct Worker: ~Copyable {
   /// Port → the queue to send on.
   var transmitQueue = InlineArray<16, UInt8>(repeating: Worker.noQueue)
 
+  /// How many frames a fill ring may hold: two thirds of a queue's share, so that no queue starves another or the transmit rings.
+  let fillTarget: Int
   let memory: FrameMemory
   private let root: StateRoot
   private let reader: QuiescentState.Reader
@@ -49,6 +51,7 @@ public struct Worker: ~Copyable {
     queues: consuming QueueList, frames: consuming FramePool, memory: FrameMemory, root: StateRoot, reader: QuiescentState.Reader,
     counters: WorkerCounters, puntRing: PuntRing, control: WorkerControl, policy: PollPolicy
   ) {
+    fillTarget = min(queues.count == 0 ? 0 : queues[0].socket.fill.size, frames.counts.total / max(1, queues.count) * 2 / 3)
     self.queues = queues
     self.frames = frames
     self.memory = memory

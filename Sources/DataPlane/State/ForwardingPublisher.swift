@@ -24,6 +24,9 @@ public enum StateError: Error, Equatable, CustomStringConvertible {
 
 /// The one writer of the forwarding state. Thread: slow path.
 public final class ForwardingPublisher {
+  /// The most own RLOCs of one family.
+  public static let maximumRLOCs = ForwardingState.maximumRLOCs
+
   public let root: StateRoot
   public let quiescentState = QuiescentState()
   public let table: PrefixTable

@@ -15,7 +15,6 @@ final class DataPlaneSetup {
   /// Readable when a worker has punted something.
   let puntDescriptor: CInt
   private(set) var workers: [RunningWorker] = []
-  let startedAt = ContinuousClock.now
 
   /// A worker and what the slow path shares with it.
   struct RunningWorker {
@@ -88,6 +87,11 @@ final class DataPlaneSetup {
       interfaces.indices.flatMap { port in
         stride(from: worker, to: interfaces[port].queueCount, by: count).map { (port: port, queue: $0) }
       }
+    }
+    guard let most = queuesOf.map(\.count).max(), most <= QueueList.capacity else {
+      throw CommandFailure.failed(
+        "a worker would have more than \(QueueList.capacity) queues: set router.workers higher, or give the interfaces fewer queues"
+          + " (ethtool -L)")
     }
     let memory = try FrameMemory(frameCount: perQueue * queuesOf.reduce(0) { $0 + $1.count })
     var firstFrame = 0

@@ -20,6 +20,7 @@ final class ExceptionPath {
   /// Rule: ICMP errors are rate-limited (RFC 1812 4.3.2.8, RFC 4443 2.4 f).
   private var icmpBudget = TokenBucket(perSecond: 1000, burst: 200)
   private var missesReported: [MissKey: ContinuousClock.Instant] = [:]
+  private var missesPruned = ContinuousClock.now
   private(set) var injected: UInt64 = 0
   private(set) var failed: UInt64 = 0
 
@@ -30,6 +31,8 @@ final class ExceptionPath {
 
   /// Tells of a destination without a mapping.
   var onMiss: (InstanceID, IPAddress, IPAddress?) -> Void = { _, _, _ in }
+  /// Whether anybody wants to be told.
+  var areMissesWanted: () -> Bool = { false }
 
   private final class Device {
     var device: ExceptionDevice
@@ -51,8 +54,8 @@ final class ExceptionPath {
     engine = Engine(counters: counters)
     raw = try RawSender()
     let mtu = max(1500, ports.map(\.mtu).max() ?? 1500)
-    devices[nil] = Device(try ExceptionDevice(name: "xtr0", mtu: mtu, routingTable: tables[.zero]))
-    for (instance, table) in tables where instance != .zero {
+    devices[nil] = Device(try ExceptionDevice(name: tables[.zero] == nil ? "xtr0" : "xtr-main", mtu: mtu))
+    for (instance, table) in tables {
       devices[instance] = Device(try ExceptionDevice(name: "xtr\(instance)", mtu: mtu, routingTable: table))
     }
   }
@@ -86,11 +89,14 @@ final class ExceptionPath {
 
   /// At most once a second for one destination, and for at most 4096 destinations at a time.
   private func miss(_ item: PuntRing.Item) {
-    guard let (source, destination) = addresses(item.packet) else { return }
+    guard areMissesWanted(), let (source, destination) = addresses(item.packet) else { return }
     let now = ContinuousClock.now
     let key = MissKey(instance: item.instanceID, eid: destination)
     if let last = missesReported[key], now - last < .seconds(1) { return }
-    if missesReported.count >= 4096 { missesReported = missesReported.filter { now - $0.value < .seconds(1) } }
+    if missesReported.count >= 4096, now - missesPruned >= .seconds(1) {
+      missesPruned = now
+      missesReported = missesReported.filter { now - $0.value < .seconds(1) }
+    }
     guard missesReported.count < 4096 else { return }
     missesReported[key] = now
     onMiss(item.instanceID, destination, source)

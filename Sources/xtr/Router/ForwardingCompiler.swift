@@ -59,6 +59,8 @@ final class ForwardingCompiler {
     var local: Local
     var counters: UInt32
     var set: SetHandle
+    /// The host whose use count it holds; nil when delivery is the kernel's.
+    var host: NextHopKey?
   }
 
   private final class Host {
@@ -246,7 +248,7 @@ final class ForwardingCompiler {
   private func setLocal(_ eid: EIDPrefix, _ local: Local, _ template: (NextHopKey) -> HeaderTemplate?) throws(StateError) {
     let old = locals[eid]
     if old?.local == local { return }
-    let set = try localSet(local.nextHop, template)
+    let (set, host) = try localSet(local.nextHop, template)
     let counters: UInt32
     if local.database == eid {
       if let old {
@@ -260,36 +262,38 @@ final class ForwardingCompiler {
       counters = locals[local.database]?.counters ?? 0
     }
     if mappings[eid] == nil { try publisher.setMapping(eid, set: set, counters: counters) }
-    locals[eid] = CompiledLocal(local: local, counters: counters, set: set)
-    if let old { releaseHost(old.local.nextHop) }
+    locals[eid] = CompiledLocal(local: local, counters: counters, set: set, host: host)
+    if let old { releaseHost(old.host) }
   }
 
   private func removeLocal(_ eid: EIDPrefix) throws(StateError) {
     guard let old = locals[eid] else { return }
     if mappings[eid] == nil { try publisher.removeMapping(eid) }
     locals[eid] = nil
-    releaseHost(old.local.nextHop)
+    releaseHost(old.host)
     if old.local.database == eid { retireCounters(old.counters, count: 1) }
   }
 
-  /// The set of a next hop, or the one that leaves delivery to the kernel.
-  private func localSet(_ nextHop: NextHopKey?, _ template: (NextHopKey) -> HeaderTemplate?) throws(StateError) -> SetHandle {
+  /// The set of a next hop, whose use it counts, or the one that leaves delivery to the kernel.
+  private func localSet(
+    _ nextHop: NextHopKey?, _ template: (NextHopKey) -> HeaderTemplate?
+  ) throws(StateError) -> (set: SetHandle, host: NextHopKey?) {
     guard let nextHop, let header = template(nextHop) else {
-      if let bareLocalSet { return bareLocalSet }
+      if let bareLocalSet { return (bareLocalSet, nil) }
       let set = try publisher.addSet(LocatorSet(.local))
       bareLocalSet = set
-      return set
+      return (set, nil)
     }
     if let host = hosts[nextHop] {
       host.users += 1
-      return host.set
+      return (host.set, nextHop)
     }
     let handle = try publisher.addTemplate(header)
     let set = try publisher.addSet(LocatorSet(.local, [LocatorChoice(ordinal: 0, template: handle, weight: 1)]))
     let host = Host(template: handle, set: set)
     host.users = 1
     hosts[nextHop] = host
-    return set
+    return (set, nextHop)
   }
 
   private func releaseHost(_ nextHop: NextHopKey?) {

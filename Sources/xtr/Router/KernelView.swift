@@ -84,6 +84,14 @@ final class KernelView {
     return changes
   }
 
+  /// Loads everything anew.
+  func resynchronise() throws(NetlinkError) -> KernelChanges {
+    try load()
+    var changes = KernelChanges()
+    changes.resynchronised = true
+    return changes
+  }
+
   private func apply(_ event: KernelEvent, _ changes: inout KernelChanges) {
     switch event {
     case .link(let link):

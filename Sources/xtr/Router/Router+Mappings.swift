@@ -69,55 +69,6 @@ extension Router {
     dataPlane.publisher.publish()
     for mapping in expired { server?.publish(.expired(mapping.eid, owner: mapping.source.owner)) }
   }
-
-  /// Reads the configuration file again and applies what can change while the router runs. Returns what needs a restart.
-  func reload() throws -> [String] {
-    let new = try Configuration.load(file: file)
-    var needsRestart: [String] = []
-    if new.router != configuration.router { needsRestart.append("[router]") }
-    if new.instances != configuration.instances { needsRestart.append("[[instance]]") }
-    let names = configuration.interfaces.map(\.name)
-    if new.interfaces.map(\.name) != names {
-      needsRestart.append("the list of interfaces")
-    } else {
-      for (port, interface) in zip(dataPlane.ports, new.interfaces) {
-        if !port.configuration.differsAtRunTimeOnly(from: interface) {
-          needsRestart.append("role, attach, mode or busy-poll of \(port.name)")
-        }
-        port.configuration.takeRunTimeSettings(of: interface)
-        dataPlane.publisher.setPort(port.number, port.state)
-      }
-    }
-    dataPlane.publisher.setSettings(new.engineSettings)
-    let wanted = Dictionary(new.mappings.map { ($0.eid, $0) }) { $1 }
-    let gone = mapCache.prefixes { $0.source == .configuration && wanted[$0.eid] == nil }
-    site.database = new.database
-    underlay.refreshOwnRLOCs()
-    try dataPlane.publisher.setOwnRLOCs(Array(Set(underlay.ownRLOCs)))
-    try change(remove: gone, set: new.mappings.map { Mapping($0, source: .configuration) })
-    try site.refresh(hiddenBy: mapCache)
-    dataPlane.publisher.publish()
-    try applyRules()
-    let running = configuration
-    configuration = new
-    configuration.router = running.router
-    configuration.instances = running.instances
-    configuration.interfaces = dataPlane.ports.map(\.configuration)
-    return needsRestart
-  }
-}
-
-extension Configuration.Interface {
-  /// Whether everything that is fixed at start is the same.
-  func differsAtRunTimeOnly(from other: Self) -> Bool {
-    role == other.role && attach == other.attach && mode == other.mode && busyPoll == other.busyPoll && vlans.isEmpty == other.vlans.isEmpty
-  }
-
-  mutating func takeRunTimeSettings(of other: Self) {
-    rlocs = other.rlocs
-    instanceID = other.instanceID
-    vlans = other.vlans
-  }
 }
 
 extension Mapping {

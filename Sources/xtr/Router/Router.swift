@@ -39,6 +39,7 @@ actor Router {
   private var watcher: DescriptorWatcher?
   private var ticks: RepeatedTask?
   private var tickCount = 0
+  private var isKernelViewStale = false
   /// Finished when somebody wants the router to end.
   nonisolated let ended: AsyncStream<Void>
   private nonisolated let endedContinuation: AsyncStream<Void>.Continuation
@@ -83,6 +84,7 @@ actor Router {
     exceptions.onMiss = { [self] instance, eid, source in
       assumeIsolated { $0.server?.publish(.miss(instanceID: instance, eid: eid, source: source)) }
     }
+    exceptions.areMissesWanted = { [self] in assumeIsolated { $0.server?.watchedKinds.contains(.miss) ?? false } }
     for port in dataPlane.ports { dataPlane.publisher.setPort(port.number, port.state) }
     dataPlane.publisher.setSettings(configuration.engineSettings)
     try refreshAddresses()
@@ -156,6 +158,7 @@ actor Router {
     tickCount += 1
     if dataPlane.publisher.isWaiting { dataPlane.publisher.reclaim() }
     guard tickCount % 10 == 0 else { return }
+    if isKernelViewStale { resynchronise() }
     meter.update(dataPlane.workers.map(\.counters))
     expireMappings()
     if tickCount % 50 == 0 {
@@ -200,7 +203,18 @@ actor Router {
         if !changes.isEmpty { try take(changes) }
       } while kernel.hasMore
     } catch {
-      log.error("following the kernel: \(error)")
+      log.error("following the kernel: \(error); everything is read again")
+      isKernelViewStale = true
+    }
+  }
+
+  /// After an error in following: load everything and take it in, until that succeeds.
+  private func resynchronise() {
+    do {
+      try take(try kernel.resynchronise())
+      isKernelViewStale = false
+    } catch {
+      log.error("reading the kernel's state: \(error)")
     }
   }
 
@@ -235,9 +249,15 @@ actor Router {
     }
   }
 
-  private func refreshAddresses() throws {
+  /// Our RLOCs; the engine refuses as outer source as many of them as it has room for.
+  func refreshAddresses() throws {
     underlay.refreshOwnRLOCs()
-    try dataPlane.publisher.setOwnRLOCs(Array(Set(underlay.ownRLOCs)))
+    let own = Set(underlay.ownRLOCs).sorted()
+    let kept = AddressFamily.allCases.flatMap { family in own.filter { $0.family == family }.prefix(ForwardingPublisher.maximumRLOCs) }
+    if kept.count < own.count {
+      log.warning("only \(ForwardingPublisher.maximumRLOCs) RLOCs of a family are refused as foreign sources: name fewer with `rlocs`")
+    }
+    try dataPlane.publisher.setOwnRLOCs(kept)
   }
 
   /// Brings the steering programs to what is ours now.
@@ -248,7 +268,7 @@ actor Router {
     }
   }
 
-  private func report(_ turned: [(address: IPAddress, path: RLOCPath)]) {
+  func report(_ turned: [(address: IPAddress, path: RLOCPath)]) {
     for (address, path) in turned {
       log.notice("RLOC \(address) is \(path.isUsable ? "usable" : "unusable: \(path.state.rawValue)")")
       server?.publish(path.isUsable ? .reach(address) : .badreach(address, reason: path.state.rawValue))

@@ -33,7 +33,7 @@ final class Site {
     for eid in database { wanted[eid] = .init(nextHop: nil, database: eid) }
     for route in kernel.siteRoutes { add(route, to: &wanted, mapCache) }
     for (key, neighbour) in kernel.neighbours where neighbour.isUsable && neighbour.macAddress != nil {
-      guard let port = sitePort(key.interfaceIndex), let instance = port.instance, isOnLink(key) else { continue }
+      guard let port = sitePort(key.interfaceIndex), port.isUp, let instance = port.instance, isOnLink(key) else { continue }
       let host = EIDPrefix(instance, IPPrefix(host: key.address))
       guard let prefix = databasePrefix(of: host), !isHidden(host, in: prefix, mapCache) else { continue }
       wanted[host] = .init(nextHop: key, database: prefix)
@@ -78,7 +78,7 @@ final class Site {
   /// A subnet of ours behind a router of the site.
   private func add(_ route: Route, to wanted: inout [EIDPrefix: ForwardingCompiler.Local], _ mapCache: MapCache) {
     guard let hop = route.nextHops.first(where: { $0.gateway != nil && !$0.isDead }), let gateway = hop.gateway,
-      let index = hop.interfaceIndex, let port = sitePort(index), let instance = port.instance,
+      let index = hop.interfaceIndex, let port = sitePort(index), port.isUp, let instance = port.instance,
       route.table == tables[instance] ?? Self.mainTable
     else { return }
     let key = NextHopKey(interfaceIndex: index, address: gateway)
