@@ -70,6 +70,17 @@ func growSendBuffer(_ descriptor: CInt, to byteCount: Int) {
   _ = setOption(descriptor, sendBufferForce, CInt(clamping: byteCount))
 }
 
+/// Let one sendto take up `packetCount` packets in copy mode instead of 32: XDP_MAX_TX_SKB_BUDGET, Linux 6.17 and later. Older kernels
+/// refuse the option and stay at 32.
+func raiseTransmitBudget(_ descriptor: CInt, to packetCount: UInt32) {
+  var budget = packetCount
+  // SAFETY: the kernel reads the four bytes of `budget`.
+  _ = unsafe setsockopt(descriptor, CInt(SOL_XDP), maxTransmitBudget, &budget, socklen_t(MemoryLayout<UInt32>.size))
+}
+
+/// XDP_MAX_TX_SKB_BUDGET of linux/if_xdp.h; Debian's headers are older.
+private let maxTransmitBudget: CInt = 9
+
 private func setOption(_ descriptor: CInt, _ option: CInt, _ value: CInt) -> CInt {
   var value = value
   // SAFETY: the kernel reads the four bytes of `value`.
