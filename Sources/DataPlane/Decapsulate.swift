@@ -73,6 +73,7 @@ extension Engine {
     let datagram: PacketBytes
     if ethernet.etherType == EtherType.ipv4.rawValue {
       guard let ip = IPv4View(bytes) else { return packet.verdict = .drop(.outerMalformed) }
+      guard ip.hasValidChecksum else { return packet.verdict = .drop(.headerChecksumWrong) }
       guard ip.protocolNumber == IPProtocol.udp.rawValue else { return packet.verdict = .drop(.notLISP) }
       guard !ip.isFragment else { return packet.verdict = .drop(.outerFragment) }
       let source = ip.source
@@ -137,6 +138,7 @@ extension Engine {
     guard bytes.count >= IPv4View.minimumByteCount else { return packet.verdict = .drop(.innerTruncated) }
     if bytes.u8(0) >> 4 == 4 {
       guard let inner = IPv4View(bytes) else { return packet.verdict = .drop(.innerTruncated) }
+      guard inner.hasValidChecksum else { return packet.verdict = .drop(.headerChecksumWrong) }
       merge(&packet, 4, inner.totalLength, inner.timeToLive, inner.trafficClass, decisive)
       lookups.put(place, roots.ipv4, raw: inner.rawDestination, in: table)
     } else if bytes.u8(0) >> 4 == 6 {

@@ -112,6 +112,7 @@ extension Engine {
     let bytes = packet.frame.dropFirst(ethernet.payloadOffset)
     if ethernet.etherType == EtherType.ipv4.rawValue {
       guard let inner = IPv4View(bytes) else { return packet.verdict = .drop(.innerMalformed) }
+      guard inner.hasValidChecksum else { return packet.verdict = .drop(.headerChecksumWrong) }
       let hash = FlowHash.of(inner)
       packet.describe(4, inner.totalLength, inner.timeToLive, inner.trafficClass, hash)
       lookups.put(place, roots.ipv4, raw: inner.rawDestination, in: table)

@@ -86,6 +86,17 @@ import Wire
     Self.expectDelivery(try Self.rig().send(Frame.of(packet.octets), port: Port.core), of: IPPacket.v4().reply.decremented)
   }
 
+  @Test func `a wrong checksum of the outer IPv4 header or the inner one ends a packet's way`() throws {
+    for outer in [true, false] {
+      let rig = try Self.rig()
+      var packet = Self.lisp(.v4().reply, ("198.51.100.2", "198.51.100.1")).octets
+      packet[(outer ? 0 : 36) + 11] ^= 0x04
+      #expect(rig.send(Frame.of(packet), port: Port.core).verdict == .drop(.headerChecksumWrong))
+      #expect(rig.tally == (0, 0))
+      #expect(rig.isConserved)
+    }
+  }
+
   @Test(arguments: families)
   func `D2 N and V both set does not keep a packet from its host`(family: (String, String)) throws {
     var packet = Self.lisp(.v4().reply, family)

@@ -36,6 +36,20 @@ import Wire
     OuterModel().expect(rig.send(frame, port: Port.site), around: inner)
   }
 
+  @Test(arguments: [[], [0x94, 4, 0, 0]] as [[UInt8]])
+  func `a packet whose IPv4 header checksum is wrong is not encapsulated`(options: [UInt8]) throws {
+    var inner = IPPacket.v4()
+    inner.options = options
+    let right = UInt16(inner.octets[10]) << 8 | UInt16(inner.octets[11])
+    for change in [1, 0x0100, 0x8000] as [UInt16] {
+      let rig = try Rig.twoSites()
+      inner.headerChecksum = right ^ change
+      #expect(rig.send(Frame.of(inner.octets), port: Port.site).verdict == .drop(.headerChecksumWrong))
+      #expect(rig.tally == (0, 0))
+      #expect(rig.isConserved)
+    }
+  }
+
   @Test(arguments: peers)
   func `E2 the outer destination port is 4341, or what the mapping names`(peer: String) throws {
     let rig = try Rig.twoSites(over: peer)

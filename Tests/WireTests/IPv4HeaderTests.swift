@@ -187,6 +187,25 @@ import Wire
     #expect(reading(octets) { IPv4View($0)?.hasValidChecksum } == false)
   }
 
+  @Test(arguments: [[], [1, 1, 1, 0], Array(repeating: 1 as UInt8, count: 40)])
+  func `every single wrong bit of a header is noticed`(options: [UInt8]) {
+    var random = SplitMix64(seed: 19)
+    for _ in 0..<64 {
+      var octets = Self.header(&random, payloadLength: 40).array + options
+      octets[0] = 0x45 + UInt8(options.count / 4)
+      octets.replaceSubrange(10..<12, with: [0, 0])
+      octets.replaceSubrange(10..<12, with: plainChecksum(octets).octets)
+      let packet = octets + Array(repeating: 0xA5, count: 40)
+      #expect(reading(packet) { IPv4View($0)?.hasValidChecksum } == true)
+      // Version, header length and total length are proven before: a view of those flipped may not exist.
+      for bit in 32..<octets.count * 8 {
+        var wrong = packet
+        wrong[bit / 8] ^= 1 << UInt8(bit % 8)
+        #expect(reading(wrong) { IPv4View($0)?.hasValidChecksum } == false, "bit \(bit), \(random)")
+      }
+    }
+  }
+
   @Test func `a payload that does not fit is clamped`() {
     #expect(IPv4Header(protocolNumber: .udp, source: .any, destination: .any, payloadLength: 70000).totalLength == 65535)
   }

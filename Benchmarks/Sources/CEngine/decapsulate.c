@@ -55,6 +55,7 @@ static HOT void read_outer(struct packet *packet, const struct forwarding_state 
   size_t header;
   if (type == 0x0800) {
     if (!is_ipv4(p, length)) { packet->verdict = OUTER_MALFORMED; return; }
+    if (!has_valid_header_checksum(p)) { packet->verdict = HEADER_CHECKSUM_WRONG; return; }
     if (p[9] != 17) { packet->verdict = NOT_LISP; return; }
     if (u16(p + 6) & 0x3FFF) { packet->verdict = OUTER_FRAGMENT; return; }
     uint32_t source = u32(p + 12);
@@ -119,6 +120,7 @@ static HOT void read_inner(struct cengine *engine, size_t place, struct table_vi
   if (available < 20) { packet->verdict = INNER_TRUNCATED; return; }
   if (p[0] >> 4 == 4) {
     if (!is_ipv4(p, available)) { packet->verdict = INNER_TRUNCATED; return; }
+    if (!has_valid_header_checksum(p)) { packet->verdict = HEADER_CHECKSUM_WRONG; return; }
     merge(packet, 4, u16(p + 2), p[8], p[1], copies_dscp);
     put_lookup(&engine->lookups, place, table, roots.ipv4, p + 16, 4);
   } else if (p[0] >> 4 == 6) {

@@ -100,6 +100,7 @@ static HOT void read_inner(struct cengine *engine, size_t place, unsigned port, 
   size_t length = packet->length - offset;
   if (type == 0x0800) {
     if (!is_ipv4(p, length)) { packet->verdict = INNER_MALFORMED; return; }
+    if (!has_valid_header_checksum(p)) { packet->verdict = HEADER_CHECKSUM_WRONG; return; }
     describe(packet, 4, u16(p + 2), p[8], p[1], hash_ipv4(p));
     put_lookup(&engine->lookups, place, table, roots.ipv4, p + 16, 4);
     if (!is_known_ipv4(&known[0], roots.ipv4, raw32(p + 12)))

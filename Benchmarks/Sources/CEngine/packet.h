@@ -68,6 +68,13 @@ static inline bool is_ipv6(const uint8_t *p, size_t length) {
   return length >= 40 && p[0] >> 4 == 6 && (size_t)u16(p + 4) + 40 <= length;
 }
 
+/// The one's complement sum of an IPv4 header is a multiple of 0xFFFF.
+static inline bool has_valid_header_checksum(const uint8_t *p) {
+  uint64_t first = raw64(p), second = raw64(p + 8), sum = (uint32_t)first + (first >> 32) + (uint32_t)second + (second >> 32) + raw32(p + 16);
+  for (size_t i = 20, length = (size_t)(p[0] & 15) << 2; i < length; i += 4) sum += raw32(p + i);
+  return sum % 0xFFFF == 0;
+}
+
 /// The checksum of a sum of words.
 static inline uint16_t checksum_of(uint32_t sum) { return ~(uint16_t)((sum + (sum << 16 | sum >> 16)) >> 16); }
 

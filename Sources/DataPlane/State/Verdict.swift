@@ -9,6 +9,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
   case frameMalformed
   case vlanUnknown
   case notIP
+  case headerChecksumWrong
   // Towards the core
   case innerMalformed
   case sourceNotLocal
@@ -44,6 +45,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case .frameMalformed: "frame-malformed"
     case .vlanUnknown: "vlan-unknown"
     case .notIP: "not-ip"
+    case .headerChecksumWrong: "header-checksum-wrong"
     case .innerMalformed: "inner-malformed"
     case .sourceNotLocal: "source-not-local"
     case .mappingDrop: "mapping-drop"
@@ -77,7 +79,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
 
   public var direction: Direction {
     switch self {
-    case .frameMalformed, .vlanUnknown, .notIP: .any
+    case .frameMalformed, .vlanUnknown, .notIP, .headerChecksumWrong: .any
     case .innerMalformed, .sourceNotLocal, .mappingDrop, .policyDenied, .authenticationFailure, .noUsableLocator, .outerTooBig:
       .encapsulate
     case .outerMalformed, .outerFragment, .udpMalformed, .notLISP, .lispTruncated, .udpChecksumWrong, .encryptedWithoutKey,
@@ -94,6 +96,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case .frameMalformed: "the frame is shorter than its Ethernet header"
     case .vlanUnknown: "no instance ID is configured for the frame's VLAN"
     case .notIP: "the frame carries neither IPv4 nor IPv6"
+    case .headerChecksumWrong: "the checksum of an IPv4 header is wrong (RFC 1812 5.2.2)"
     case .innerMalformed: "version, header length or total length of the site's packet is wrong"
     case .sourceNotLocal: "the source is not one of our EIDs in this instance (RFC 9300 section 16)"
     case .mappingDrop: "the destination's negative mapping says drop"

@@ -102,8 +102,17 @@ public struct IPv4View: Sendable {
     bytes.store(InternetChecksum.updated(bytes.u16(10), from: old, to: old & 0xFF00 | UInt16(new)), at: 10)
   }
 
-  /// Whether the header checksum is right.
+  /// Whether the header checksum is right: the words' sum is a multiple of 0xFFFF, in either byte order (RFC 1071).
+  @inlinable @inline(__always)
   public var hasValidChecksum: Bool {
+    guard headerByteCount == Self.minimumByteCount else { return hasValidChecksumWithOptions }
+    let (first, second) = (bytes.raw64(0), bytes.raw64(8))
+    let halves = (first & 0xFFFF_FFFF) &+ (first >> 32) &+ (second & 0xFFFF_FFFF) &+ (second >> 32)
+    return (halves &+ UInt64(bytes.raw32(16))).isMultiple(of: 0xFFFF)
+  }
+
+  @usableFromInline @inline(never)
+  var hasValidChecksumWithOptions: Bool {
     var sum = InternetChecksum()
     sum.add(bytes.prefix(headerByteCount))
     return sum.folded == 0xFFFF
