@@ -39,5 +39,24 @@ extension Netns {
         #expect(try bed.a.quietStatus().totals.encapsulated == before)
       }
     }
+
+    @Test(arguments: AddressFamily.allCases) func `E5 an ICMP error for an instance that is a VLAN only goes back through the tunnel`(
+      family: AddressFamily
+    ) throws {
+      let options = TestBed.Options(configure: { configuration, site in
+        guard site.letter == "A" else { return }
+        configuration.interfaces.remove(at: 2)
+        configuration.interfaces[1].lines = ["", "[[interface.vlan]]", "id = 30", "instance-id = 2"]
+      })
+      try TestBed.run(options) { bed in
+        let tap = try PacketSocket(in: bed.hostB2, interface: "eth0")
+        // Router B takes one, the core one, router A the last.
+        var flow = UDPFlow(from: bed.hostB2, to: bed.hostA2, destination: bed.sites.siteA.host(family))
+        flow.timeToLive = 3
+        _ = try flow.run(packets: 1)
+        let answer = try tap.receive(atMost: .seconds(2)) { $0.ip?.icmp.map { $0.type == (family == .ipv4 ? 11 : 3) } ?? false }
+        #expect(answer?.ip?.source == IPAddress(bed.sites.siteA.gateway(family, instance: 1)), "no time exceeded came back")
+      }
+    }
   }
 }

@@ -41,7 +41,10 @@ final class DataPlaneSetup {
       let port = try Port(number: number, interface: interface, configuration: configuration.interfaces[number])
       log.info("\(interface.name): steering attached (\(port.attachMode)), \(interface.queueCount) queues, driver \(interface.driver)")
       if let refusal = port.nativeRefusal { log.warning("\(interface.name): generic mode, which is slow: \(refusal)") }
-      for change in port.changedOffloads { log.info("\(interface.name): \(change) while the router runs") }
+      for change in port.changedOffloads { log.info("\(interface.name): \(change) is off while the router runs") }
+      for offload in port.unchangeableOffloads {
+        log.warning("\(interface.name): \(offload) cannot be switched off: packets that it changes are not forwarded as they were sent")
+      }
       ports.append(port)
     }
     self.ports = ports

@@ -140,11 +140,11 @@ final class ExceptionPath {
     deliver(error, item.instanceID)
   }
 
-  /// The address we answer with: of the interface the packet came in on, or of one of the instance's sites.
+  /// The address we answer with: of the interface the packet came in on, of one of the instance's sites, or any (RFC 1812 4.3.2.4).
   private func ownAddress(of family: AddressFamily, for item: PuntRing.Item) -> IPAddress? {
     let arrival = ports.filter { $0.number == item.port && $0.configuration.role.facesSite }
-    let others = ports.filter { $0.instance == item.instanceID }
-    return (arrival + others).lazy.compactMap { [kernel] in kernel.globalAddresses($0.index).first { $0.family == family } }.first
+    let others = ports.filter { $0.siteTag(of: item.instanceID) != nil }
+    return (arrival + others + ports).lazy.compactMap { [kernel] in kernel.globalAddresses($0.index).first { $0.family == family } }.first
   }
 
   /// A packet of our own, to a host of the site or through the tunnel, wherever its destination is.
@@ -157,9 +157,11 @@ final class ExceptionPath {
 
   /// Runs a packet through the engine as if it came from the site; false when it is not for the tunnel.
   private func encapsulate(_ packet: [UInt8], _ instance: InstanceID) -> Bool {
-    guard let port = ports.first(where: { $0.instance == instance }), let version = packet.first.map({ $0 >> 4 }) else { return false }
+    guard let (port, tag) = ports.lazy.compactMap({ port in port.siteTag(of: instance).map { (port, $0) } }).first,
+      let version = packet.first.map({ $0 >> 4 })
+    else { return false }
     let type: EtherType = version == 4 ? .ipv4 : .ipv6
-    let ethernet = EthernetHeader(destination: port.macAddress, source: port.macAddress, etherType: type).array
+    let ethernet = EthernetHeader(destination: port.macAddress, source: port.macAddress, vlan: tag.vlan, etherType: type).array
     let buffer = PacketBuffer(ethernet + packet, headroom: 128)
     batch.clear()
     batch.append(buffer.bytes.dropFirst(128))

@@ -28,6 +28,7 @@ final class Port {
   /// Why the program is attached in generic mode although native was tried.
   let nativeRefusal: XDPError?
   let changedOffloads: [String]
+  let unchangeableOffloads: [String]
   var queues: [QueueHandle] = []
   /// Followed by link events.
   var macAddress: MACAddress
@@ -53,6 +54,7 @@ final class Port {
       interfaceIndex: interface.index, interfaceName: interface.name, mode: configuration.attach.requested,
       queueCount: interface.queueCount)
     changedOffloads = offloads.changed
+    unchangeableOffloads = offloads.unchangeable
     attachMode = steering.attachMode
     nativeRefusal = steering.nativeRefusal
     self.offloads = offloads
@@ -73,6 +75,24 @@ final class Port {
 
   /// The instance of the site's untagged frames; nil on a port that faces the core only.
   var instance: InstanceID? { configuration.role.facesSite ? configuration.instanceID : nil }
+
+  /// How frames of an instance come in from the site here: untagged or under a VLAN's tag; nil if they do not.
+  func siteTag(of instance: InstanceID) -> SiteTag? {
+    if self.instance == instance { return .untagged }
+    return state.vlanInstances.first { $0.value == instance }.map { .vlan($0.key) }
+  }
+
+  enum SiteTag: Equatable {
+    case untagged
+    case vlan(VLANID)
+
+    var vlan: VLANID? {
+      switch self {
+      case .untagged: nil
+      case .vlan(let vlan): vlan
+      }
+    }
+  }
 
   /// What the engine gets to know.
   var state: PortState {
