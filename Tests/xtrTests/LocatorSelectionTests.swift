@@ -22,8 +22,12 @@ import Wire
   /// The number of a locator is the last octet of its address; its template has the number + 100.
   static func number(_ locator: Locator) -> Int { Int(locator.address.octets[3]) }
 
-  static func set(_ locators: [Locator], withoutWay: Set<Int> = []) -> LocatorSet {
-    LocatorSet(locators, hasWay: { !withoutWay.contains(number($0)) }, template: { TemplateHandle(number($0) + 100) })
+  static func set(_ locators: [Locator], withoutWay: Set<Int> = [], silent: Set<Int> = []) -> LocatorSet {
+    func way(_ locator: Locator) -> RLOCPath.Quality {
+      if withoutWay.contains(number(locator)) { return .none }
+      return silent.contains(number(locator)) ? .silent : .good
+    }
+    return LocatorSet(locators, way: way, template: { TemplateHandle(number($0) + 100) })
   }
 
   static func choice(_ number: Int, weight: UInt8 = 1, isUsable: Bool = true) -> LocatorChoice {
@@ -50,6 +54,16 @@ import Wire
     let set = Self.set(Self.locators([(1, 1), (1, 1), (2, 1)], unreachable: [1]))
     #expect(set == LocatorSet(.encapsulate, [Self.choice(1, isUsable: false), Self.choice(2)]))
     #expect(Set(set.buckets()) == [1])
+  }
+
+  @Test func `E14 a locator whose next hop is silent gives way to others, of its priority or a worse one`() {
+    let values: [(UInt8, UInt8)] = [(1, 1), (1, 1), (2, 5)]
+    #expect(Self.set(Self.locators(values), silent: [1]) == LocatorSet(.encapsulate, [Self.choice(1, isUsable: false), Self.choice(2)]))
+    #expect(Self.set(Self.locators(values), silent: [1, 2]) == LocatorSet(.encapsulate, [Self.choice(3, weight: 5)]))
+    #expect(Self.set(Self.locators(values), withoutWay: [3], silent: [1, 2]) == LocatorSet(.encapsulate, [Self.choice(1), Self.choice(2)]))
+    #expect(Self.set(Self.locators(values, unreachable: [1, 3]), silent: [1, 2])
+      == LocatorSet(.encapsulate, [Self.choice(1, isUsable: false), Self.choice(2)]))
+    #expect(Self.set(Self.locators([(255, 1), (1, 1)]), silent: [2]) == LocatorSet(.encapsulate, [Self.choice(2)]))
   }
 
   @Test func `E14 when a whole priority is down the next one takes over, and gives way again`() {

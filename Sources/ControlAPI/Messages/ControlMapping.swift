@@ -92,6 +92,8 @@ public enum LocatorState: String, Sendable, Hashable, CaseIterable, Codable {
   case standby
   /// The next hop's link address is being resolved; packets go by the kernel meanwhile.
   case resolving
+  /// The next hop does not answer; packets go by the kernel if there is no other locator.
+  case noNeighbour = "no-neighbour"
   /// No route to it, or the route's interface is not a core port.
   case noRoute = "no-route"
   /// We have no RLOC of its family (rule E18).

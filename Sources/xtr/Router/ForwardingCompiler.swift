@@ -6,6 +6,7 @@
 import ControlAPI
 import DataPlane
 import MapCache
+import Netlink
 import Wire
 
 /// Thread: slow path.
@@ -21,6 +22,7 @@ final class ForwardingCompiler {
   private var locals: [EIDPrefix: CompiledLocal] = [:]
   private var hosts: [NextHopKey: Host] = [:]
   private var bareLocalSet: SetHandle?
+  private var lookupFailure: NetlinkError?
 
   /// An RLOC in use.
   private final class RLOC {
@@ -147,10 +149,14 @@ final class ForwardingCompiler {
       set.users += 1
       return set
     }
-    if case .locators(let locators) = target {
-      for locator in locators { try acquire(locator.address, for: target) }
+    let set: CompiledSet
+    do {
+      for address in target.addresses { try acquire(address, for: target) }
+      set = CompiledSet(handle: try publisher.addSet(compile(target)))
+    } catch {
+      for address in target.addresses { release(address, for: target) }
+      throw error
     }
-    let set = CompiledSet(handle: try publisher.addSet(compile(target)))
     set.users = 1
     sets[target] = set
     return set
@@ -162,8 +168,7 @@ final class ForwardingCompiler {
     guard set.users == 0 else { return }
     sets[target] = nil
     publisher.removeSet(set.handle)
-    guard case .locators(let locators) = target else { return }
-    for locator in locators { release(locator.address, for: target) }
+    for address in target.addresses { release(address, for: target) }
   }
 
   private func acquire(_ address: IPAddress, for target: Mapping.Target) throws(StateError) {
@@ -171,11 +176,25 @@ final class ForwardingCompiler {
       rloc.users.insert(target)
       return
     }
-    let path = underlay.path(to: address)
+    let path = path(to: address, before: nil)
     let rloc = RLOC(template: try publisher.addTemplate(path.template ?? .nowhere), path: path)
     rloc.users.insert(target)
     rlocs[address] = rloc
     if let nextHop = path.nextHop, path.state == .resolving { kernel.resolve(nextHop) }
+  }
+
+  /// The way to an RLOC; as it was, if the kernel could not be asked.
+  private func path(to address: IPAddress, before: RLOCPath?) -> RLOCPath {
+    do { return try underlay.path(to: address, before: before) } catch {
+      lookupFailure = error
+      return before ?? .unusable(.noRoute)
+    }
+  }
+
+  /// What kept the compiler from learning the way to an RLOC since it was last asked: `refreshRLOCs` is due once more.
+  func takeLookupFailure() -> NetlinkError? {
+    defer { lookupFailure = nil }
+    return lookupFailure
   }
 
   private func release(_ address: IPAddress, for target: Mapping.Target) {
@@ -191,44 +210,49 @@ final class ForwardingCompiler {
     switch target {
     case .negative(let action): return LocatorSet(action.forwarding)
     case .locators(let locators):
-      return LocatorSet(locators, hasWay: hasWay) { self.rlocs[$0.address]?.template ?? 0 }
+      return LocatorSet(locators, way: way) { self.rlocs[$0.address]?.template ?? 0 }
     }
   }
 
-  private func hasWay(_ locator: Locator) -> Bool { rlocs[locator.address]?.path.isUsable == true }
+  private func way(_ locator: Locator) -> RLOCPath.Quality { rlocs[locator.address]?.path.quality ?? .none }
 
   /// What an operator is told about a locator of a mapping.
   func state(of locator: Locator, among locators: [Locator]) -> LocatorState {
     guard locator.isOffered else { return .unreachable }
     guard let path = rlocs[locator.address]?.path else { return .noRoute }
-    guard path.isUsable else { return path.state }
-    let best = locators.filter { $0.isOffered && hasWay($0) }.map(\.priority).min()
+    guard path.quality == .good else { return path.state }
+    let best = locators.filter { $0.isOffered && way($0) == .good }.map(\.priority).min()
     return locator.priority == best ? path.state : .standby
   }
 
   // MARK: - When the kernel's view changes
 
-  /// Asks anew for the way to every RLOC (or those behind `nextHops`). Returns those whose usability changed.
+  /// Asks anew for the way to every RLOC (or those behind `nextHops`). Returns those whose quality changed.
   func refreshRLOCs(behind nextHops: Set<NextHopKey>? = nil) -> [(address: IPAddress, path: RLOCPath)] {
     var turned: [(address: IPAddress, path: RLOCPath)] = []
     for (address, rloc) in rlocs {
-      if let nextHops, !nextHops.contains(where: { $0 == rloc.path.nextHop }) { continue }
-      let path = underlay.path(to: address)
+      if let nextHops, rloc.path.nextHop.map(nextHops.contains) != true { continue }
+      let path = path(to: address, before: rloc.path)
       guard path != rloc.path else { continue }
-      let wasUsable = rloc.path.isUsable
+      let before = rloc.path.quality
       rloc.path = path
       // A way that is gone leaves its header behind: until the sets below have changed, workers still take it.
       if let template = path.template { publisher.replaceTemplate(rloc.template, template) }
       if let nextHop = path.nextHop, path.state == .resolving { kernel.resolve(nextHop) }
-      guard wasUsable != path.isUsable else { continue }
+      guard before != path.quality else { continue }
       turned.append((address, path))
       for target in rloc.users { if let set = sets[target] { publisher.replaceSet(set.handle, compile(target)) } }
     }
     return turned
   }
 
-  /// Next hops that packets leave by, with what is behind them.
-  func nextHopsInUse() -> [NextHopKey: [String]] {
+  /// Next hops that packets leave by.
+  func nextHopsInUse() -> Set<NextHopKey> {
+    Set(rlocs.values.compactMap(\.path.nextHop)).union(locals.values.compactMap(\.local.nextHop))
+  }
+
+  /// The same with what is behind them, for people.
+  func nextHopUsers() -> [NextHopKey: [String]] {
     var users: [NextHopKey: [String]] = [:]
     for (address, rloc) in rlocs { if let key = rloc.path.nextHop { users[key, default: []].append("\(address)") } }
     for (prefix, local) in locals { if let key = local.local.nextHop { users[key, default: []].append("\(prefix)") } }
@@ -319,10 +343,13 @@ extension HeaderTemplate {
 }
 
 extension Mapping.Target {
-  fileprivate var locatorCount: Int {
+  fileprivate var locatorCount: Int { addresses.count }
+
+  /// The RLOCs it names, in the mapping's order.
+  fileprivate var addresses: [IPAddress] {
     switch self {
-    case .locators(let locators): locators.count
-    case .negative: 0
+    case .locators(let locators): locators.map(\.address)
+    case .negative: []
     }
   }
 }

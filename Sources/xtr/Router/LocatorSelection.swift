@@ -11,13 +11,20 @@ extension Locator {
   var isOffered: Bool { isReachable && priority != 255 }
 }
 
+extension [Locator] {
+  /// The best way there is to any of them.
+  func bestWay(_ way: (Locator) -> RLOCPath.Quality) -> RLOCPath.Quality { filter(\.isOffered).map(way).max() ?? .none }
+}
+
 extension LocatorSet {
   /// Encapsulation to the locators of the lowest priority that has a usable one. Those of that priority which are not usable now
   /// stay in the set: flows keep their shares, and return when the locator does. Positions are those among `locators`.
   ///
-  /// `hasWay` says whether we can send to a locator: a route, a port that is up, an RLOC of ours of its family (rule E18).
-  init(_ locators: [Locator], hasWay: (Locator) -> Bool, template: (Locator) -> TemplateHandle) {
-    func isUsable(_ locator: Locator) -> Bool { locator.isOffered && hasWay(locator) }
+  /// `way` says how well we can send to a locator: a route, a port that is up, an RLOC of ours of its family (rule E18), a next
+  /// hop that answers. Ways to next hops that do not are used when there are no others.
+  init(_ locators: [Locator], way: (Locator) -> RLOCPath.Quality, template: (Locator) -> TemplateHandle) {
+    let needed = locators.bestWay(way)
+    func isUsable(_ locator: Locator) -> Bool { locator.isOffered && needed != .none && way(locator) == needed }
     let best = locators.filter(isUsable).map(\.priority).min()
     let choices = locators.enumerated().filter { $1.priority == best }.map { ordinal, locator in
       LocatorChoice(

@@ -108,7 +108,7 @@ extension Router {
   }
 
   func neighbours() -> [NeighbourStatus] {
-    compiler.nextHopsInUse().map { neighbourStatus($0.key, usedBy: $0.value) }
+    compiler.nextHopUsers().map { neighbourStatus($0.key, usedBy: $0.value) }
       .sorted { ($0.interface, $0.address) < ($1.interface, $1.address) }
   }
 

@@ -158,21 +158,26 @@ actor Router {
     tickCount += 1
     if dataPlane.publisher.isWaiting { dataPlane.publisher.reclaim() }
     guard tickCount % 10 == 0 else { return }
+    if let failure = compiler.takeLookupFailure() {
+      log.error("asking for the way to an RLOC: \(failure); asked again")
+      isKernelViewStale = true
+    }
     if isKernelViewStale { resynchronise() }
     meter.update(dataPlane.workers.map(\.counters))
     expireMappings()
+    resolveNeighbours(areStaleDue: tickCount % 50 == 0)
     if tickCount % 50 == 0 {
-      verifyNeighbours()
       exceptions.reapplySettings()
     }
   }
 
-  /// The fast path does not tell the kernel that a neighbour answers. So the kernel is asked to verify those in use before it
-  /// forgets them: a neighbour that moved or died is then noticed.
-  private func verifyNeighbours() {
-    for key in compiler.nextHopsInUse().keys {
+  /// A neighbour that failed or was forgotten is asked for once a second. And as the fast path does not tell the kernel that a
+  /// neighbour answers, the kernel is asked now and then to verify those it has not heard of: one that moved or died is noticed.
+  private func resolveNeighbours(areStaleDue: Bool) {
+    for key in compiler.nextHopsInUse() {
       switch kernel.neighbours[key]?.state {
-      case .stale, .failed, nil: kernel.resolve(key)
+      case .failed, nil: kernel.resolve(key)
+      case .stale where areStaleDue: kernel.resolve(key)
       default: break
       }
     }
@@ -270,14 +275,15 @@ actor Router {
 
   func report(_ turned: [(address: IPAddress, path: RLOCPath)]) {
     for (address, path) in turned {
-      log.notice("RLOC \(address) is \(path.isUsable ? "usable" : "unusable: \(path.state.rawValue)")")
-      server?.publish(path.isUsable ? .reach(address) : .badreach(address, reason: path.state.rawValue))
+      let isUsable = path.quality == .good
+      log.notice("RLOC \(address) is \(isUsable ? "usable" : "unusable: \(path.state.rawValue)")")
+      server?.publish(isUsable ? .reach(address) : .badreach(address, reason: path.state.rawValue))
     }
   }
 
   private func tellNeighbours(_ keys: Set<NextHopKey>) {
     guard let server, server.watchedKinds.contains(.neighbour) else { return }
-    let users = compiler.nextHopsInUse()
+    let users = compiler.nextHopUsers()
     for key in keys { if let usedBy = users[key] { server.publish(.neighbour(neighbourStatus(key, usedBy: usedBy))) } }
   }
 }

@@ -17,8 +17,19 @@ struct RLOCPath: Equatable {
 
   static func unusable(_ state: LocatorState) -> RLOCPath { RLOCPath(state: state, template: nil, nextHop: nil) }
 
-  /// Whether flows may be sent this way: an unresolved next hop is, the kernel sends meanwhile.
-  var isUsable: Bool { template != nil }
+  /// How good the way is, for the choice among locators.
+  enum Quality: Comparable {
+    case none
+    /// The next hop does not answer: for when nothing better is left. The kernel tries again with each packet.
+    case silent
+    /// Flows may be sent this way, to a next hop that is still being resolved by way of the kernel.
+    case good
+  }
+
+  var quality: Quality {
+    if template == nil { return .none }
+    return state == .noNeighbour ? .silent : .good
+  }
 }
 
 /// Thread: slow path.
@@ -43,23 +54,27 @@ final class Underlay {
     }
   }
 
-  func path(to rloc: IPAddress) -> RLOCPath {
-    guard let first = way(to: rloc) else { return .unusable(.noRoute) }
+  /// `before` is the path as it was: a next hop that fell silent stays so until it answers, while the kernel asks again and again.
+  func path(to rloc: IPAddress, before: RLOCPath? = nil) throws(NetlinkError) -> RLOCPath {
+    guard let first = try way(to: rloc) else { return .unusable(.noRoute) }
     guard let source = source(for: rloc, first.path, first.port), let tunnel = HeaderTemplate.Tunnel(source: source, destination: rloc)
     else { return .unusable(.noSource) }
     // With its source known, policy rules may send the packet another way.
-    guard let (path, port) = way(to: rloc, from: source) else { return .unusable(.noRoute) }
+    guard let (path, port) = try way(to: rloc, from: source) else { return .unusable(.noRoute) }
     let nextHop = NextHopKey(interfaceIndex: path.interfaceIndex, address: path.gateway ?? rloc)
     let mac = kernel.macAddress(nextHop)
     let template = HeaderTemplate(
       tunnel: tunnel, port: UInt8(port.number), sourceMAC: port.macAddress, destinationMAC: mac,
       mtu: min(port.mtu, path.mtu ?? port.mtu))
-    return RLOCPath(state: mac == nil ? .resolving : .up, template: template, nextHop: nextHop)
+    let wasSilent = before?.nextHop == nextHop && before?.state == .noNeighbour
+    let isSilent = mac == nil && (wasSilent || kernel.neighbours[nextHop]?.state == .failed)
+    let state: LocatorState = mac != nil ? .up : isSilent ? .noNeighbour : .resolving
+    return RLOCPath(state: state, template: template, nextHop: nextHop)
   }
 
   /// The kernel's route, if it leaves by a core port of ours that is up.
-  private func way(to rloc: IPAddress, from source: IPAddress? = nil) -> (path: ForwardPath, port: Port)? {
-    guard let path = (try? kernel.queries.lookup(destination: rloc, source: source))?.path, !path.isEncapsulated,
+  private func way(to rloc: IPAddress, from source: IPAddress? = nil) throws(NetlinkError) -> (path: ForwardPath, port: Port)? {
+    guard let path = try kernel.queries.lookup(destination: rloc, source: source).path, !path.isEncapsulated,
       let port = ports.first(where: { $0.index == path.interfaceIndex && $0.configuration.role.facesCore }), port.isUp
     else { return nil }
     return (path, port)
