@@ -21,7 +21,7 @@ demo: ## two LISP sites talk through two routers, on this machine
 	$(RELEASE)
 	$(ROOT) .build/release/xtr demo
 
-test: ## all tests (namespaces as root), then the publication test under ThreadSanitizer
+test: ## all tests (namespaces as root), the publication tests under ThreadSanitizer too
 	@.ci/install-packages build demo test
 	.ci/test
 

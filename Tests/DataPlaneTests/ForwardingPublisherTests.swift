@@ -73,30 +73,6 @@ import Wire
     #expect(rig.publisher.counts.mappings == 4)
   }
 
-  // MARK: - Rollback
-
-  @Test func `rollbackMappings takes every change since the last publication back, and their records`() throws {
-    let rig = try Rig.twoSites()
-    let (counts, entries) = (rig.publisher.counts, rig.publisher.table.allEntries)
-    let (_, set) = try rig.map("10.7.0.0/16", to: LocatorSet(.drop))
-    try rig.publisher.setMapping(Rig.eid("10.7.0.0/16"), set: set, counters: 50)
-    try rig.publisher.setMapping(Rig.eid("10.2.0.0/16"), set: set, counters: 51)
-    try rig.publisher.setMapping(Rig.eid("10.2.0.0/16"), set: set, counters: 52)
-    try rig.publisher.removeMapping(Rig.eid("10.7.0.0/16"))
-    try rig.publisher.removeMapping(Rig.eid("2001:db8:b::/48"))
-    rig.publisher.rollbackMappings()
-    #expect(rig.publisher.counts.mappings == counts.mappings)
-    #expect(rig.publisher.table.allEntries == entries)
-    #expect(rig.publisher.table.violations() == [])
-    rig.publisher.publish()
-    rig.publisher.reclaim()
-    #expect(rig.publisher.counts.mappings == counts.mappings, "nothing that is in use was freed")
-    #expect(rig.send(Self.frame, port: Port.site).verdict.isTransmit)
-    for _ in 0..<10 { try rig.map("10.9.0.0/16", to: LocatorSet(.drop)) }
-    rig.publisher.publish()
-    #expect(rig.send(Self.frame, port: Port.site).verdict.isTransmit, "no record has two owners")
-  }
-
   // MARK: - Grace periods
 
   @Test func `what is replaced or removed is freed when no worker can hold it, not before`() throws {

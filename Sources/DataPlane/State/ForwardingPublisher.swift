@@ -38,8 +38,6 @@ public final class ForwardingPublisher {
   /// What to free, with the epoch after which it may be; `unpublished` waits for the next epoch.
   private var unpublished: [Reclamation] = []
   private var waiting: [(epoch: UInt64, reclamation: Reclamation)] = []
-  /// Records added since the last publication, for `rollback`.
-  private var added: [UInt32] = []
 
   /// Freed things are values, not closures: a bulk change retires a million of them.
   fileprivate enum Reclamation {
@@ -118,7 +116,6 @@ public final class ForwardingPublisher {
     guard let index = mappings.add(MappingRecord(set: set, counters: counters)) else { throw .full("mapping", limit: mappings.limit) }
     do {
       if let old = try table.update(prefix, value: index) { unpublished.append(.mapping(old)) }
-      added.append(index)
     } catch {
       mappings.release(index)
       throw .table(error)
@@ -127,14 +124,6 @@ public final class ForwardingPublisher {
 
   public func removeMapping(_ prefix: EIDPrefix) throws(StateError) {
     do { unpublished.append(.mapping(try table.delete(prefix))) } catch { throw .table(error) }
-  }
-
-  /// Undoes all changes of mappings since the last publication.
-  public func rollbackMappings() {
-    table.rollback()
-    unpublished.removeAll { if case .mapping = $0 { true } else { false } }
-    for index in added { mappings.release(index) }
-    added.removeAll(keepingCapacity: true)
   }
 
   public func setSettings(_ settings: EngineSettings) { state.settings = settings }
@@ -172,7 +161,6 @@ public final class ForwardingPublisher {
   public func publish() {
     state.table = table.commit()
     state.generation &+= 1
-    added.removeAll(keepingCapacity: true)
     unpublished.append(.state(root.publish(ForwardingStateReader(state))))
     startEpoch()
     reclaim()

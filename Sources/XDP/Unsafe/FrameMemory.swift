@@ -40,9 +40,6 @@ import Glibc
   /// The length of the mapping: `byteCount` rounded up to whole huge pages.
   private let mappedByteCount: Int
 
-  /// Whether these are the administrator's huge pages.
-  public var hugePages: Bool { pages == .huge }
-
   /// Map the area and fault it in: huge pages if enough are free, ordinary memory with transparent huge pages otherwise.
   ///
   /// - Parameters:

@@ -4,14 +4,13 @@
 //
 //              takeForFill(port)                      received(address, port)
 //     free ─────────────────────▶ in the fill ring ─────────────────────────▶ received ── release(address) ──▶ free
-//      │                          of that port                                 ▲     │
-//      │ takeForPacket()                                                       │     │ transmitting(address, port)
-//      └───────────────────────────────────────────────────────────────────────┘     ▼
+//                                 of that port                                   │
+//                                                                                │ transmitting(address, port)
+//                                                                                ▼
 //     free ◀──────────────────────────────────────────────────────────── in transmission on that port
 //                             completed(address, port)
 //
-// "Received" means that the worker holds the frame: a packet from a port, or one that it makes itself. Each frame has one
-// byte, its owner: the state in the two upper bits, the port in the lower six. A step from any other state than the
+// "Received" means that the worker holds the frame. Each frame has one byte, its owner: the state in the two upper bits, the port in the lower six. A step from any other state than the
 // picture shows, or with an address outside the slice, is refused and counted: completion rings of some kernels hold a
 // frame twice or early, and a frame on the free list twice would put two packets into one place.
 //
@@ -84,15 +83,11 @@ public struct FrameCounts: Equatable, Sendable {
   @inlinable @inline(__always)
   public mutating func takeForFill(port: UInt8) -> FrameAddress? {
     guard freeCount > 0 else { return nil }
+    freeCount &-= 1
     inFill &+= 1
-    return take(owner: ownerFill | (port & portMask))
-  }
-
-  /// A free frame for a packet that the worker makes itself; nil when none is free. It counts as received.
-  @inlinable @inline(__always)
-  public mutating func takeForPacket() -> FrameAddress? {
-    guard freeCount > 0 else { return nil }
-    return take(owner: ownerReceived)
+    let frame = unsafe free[freeCount]  // SAFETY: I1
+    unsafe owner[Int(frame)] = ownerFill | (port & portMask)
+    return (firstFrame &+ UInt64(frame)) &<< chunkShift
   }
 
   /// The frame around `address` came out of `port`'s receive ring. False: it was not in that port's fill ring; leave it alone.
@@ -138,25 +133,6 @@ public struct FrameCounts: Equatable, Sendable {
     return true
   }
 
-  /// After `port`'s socket is closed: every frame that was in its rings is free again. Returns how many. O(frames).
-  @inline(never)
-  public mutating func reclaim(port: UInt8) -> Int {
-    var reclaimed = 0
-    for frame in 0..<frameCount {
-      let mine = unsafe owner[frame]  // SAFETY: I3
-      if mine == ownerFill | (port & portMask) {
-        inFill &-= 1
-      } else if mine == ownerTransmit | (port & portMask) {
-        inTransmit &-= 1
-      } else {
-        continue
-      }
-      put(frame)
-      reclaimed += 1
-    }
-    return reclaimed
-  }
-
   /// Where the frames are.
   public var counts: FrameCounts {
     FrameCounts(free: freeCount, inFill: inFill, received: frameCount - freeCount - inFill - inTransmit, inTransmit: inTransmit)
@@ -192,14 +168,6 @@ public struct FrameCounts: Equatable, Sendable {
   @inlinable @inline(__always)
   func frameNumber(_ address: FrameAddress) -> Int {
     Int(truncatingIfNeeded: (address &>> chunkShift &- firstFrame) & UInt64(Int.max))
-  }
-
-  @inlinable @inline(__always)
-  mutating func take(owner mark: UInt8) -> FrameAddress {
-    freeCount &-= 1
-    let frame = unsafe free[freeCount]  // SAFETY: I1; the caller has seen freeCount > 0
-    unsafe owner[Int(frame)] = mark
-    return (firstFrame &+ UInt64(frame)) &<< chunkShift
   }
 
   @inlinable @inline(__always)
