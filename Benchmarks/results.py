@@ -46,6 +46,12 @@ def paired_row(name, metric, unit, pairs, reference):
     return made | {"ratio_min": rounded(ratios[0]), "ratio_max": rounded(ratios[-1]), "rounds": len(pairs)}
 
 
+def with_bar(row, key, relation, limit):
+    """The row with what is asked of it: `key` ("ratio", "value") ≥ or ≤ `limit`, and whether it holds."""
+    met = row[key] >= limit if relation == "≥" else row[key] <= limit
+    return row | {"bar": f"{key} {relation} {limit:g}", "met": met}
+
+
 def rounded(value):
     return None if value is None else float(f"{value:.4g}")
 
@@ -71,13 +77,13 @@ def shown(value):
 
 
 def print_table(rows):
-    header = ["benchmark", "metric", "value", "unit", "reference", "its value", "ratio", "spread", ""]
+    header = ["benchmark", "metric", "value", "unit", "reference", "its value", "ratio", "spread", "bar", ""]
     lines = [header]
     for r in rows:
         spread = f"{r['ratio_min']:.3f}–{r['ratio_max']:.3f}" if "ratio_min" in r else ""
         ratio = "" if r["ratio"] is None else f"{r['ratio']:.3f}"
         lines.append([r["name"], r["metric"], shown(r["value"]), r["unit"], shown(r["reference"]), shown(r["reference_value"]),
-                      ratio, spread, r.get("note", "")])
+                      ratio, spread, f"{r['bar']}: {'met' if r['met'] else 'MISSED'}" if "bar" in r else "", r.get("note", "")])
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())

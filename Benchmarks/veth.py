@@ -108,6 +108,17 @@ def measure(testbed, name, forwarders, plan, directory):
 
 METRICS = [("received_mpps", "throughput", "Mpps"), ("cpu_ns", "CPU per packet", "ns"), ("ndr_mpps", "NDR", "Mpps")]
 
+# What the router must reach: name and metric of the rows, and the key, relation and limit.
+BARS = {("veth/", "throughput"): ("ratio", "≥", 0.95), ("veth/", "NDR"): ("ratio", "≥", 0.95),
+        ("veth/", "loss at 0.9 NDR, xtr"): ("value", "≤", 0), ("veth", "resident memory"): ("value", "≤", 64)}
+
+
+def judged(rows):
+    """The rows, those with a bar judged by it."""
+    bars = [(row, bar) for row in rows for (name, metric), bar in BARS.items() if row["name"].startswith(name) and row["metric"] == metric]
+    met = {id(row): results.with_bar(row, *bar) for row, bar in bars}
+    return [met.get(id(row), row) for row in rows]
+
 
 def rows_of(name, measured, reference, subject):
     rows = []
@@ -151,9 +162,9 @@ def run(options):
         if not options.check:
             pair = [L2Forward(), Router(options.xtr)]
             measured = measure(testbed, "veth", pair, plan, directory)
-            record.add(rows_of("veth", measured, "l2forward", "xtr"))
+            record.add(judged(rows_of("veth", measured, "l2forward", "xtr")))
             memory = max(turn["memory_mb"] for turns in measured.values() for turn in turns["xtr"])
-            record.add([results.row("veth", "resident memory", "MB", memory)])
+            record.add(judged([results.row("veth", "resident memory", "MB", memory)]))
     except Exception:
         results.progress("")
         for name in sorted(os.listdir(directory)):
