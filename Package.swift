@@ -59,7 +59,9 @@ let package = Package(
     .testTarget(name: "WireTests", dependencies: ["Wire", "TestSupport"]),
     .testTarget(name: "PrefixTableTests", dependencies: ["PrefixTable", "TestSupport"]),
     .testTarget(name: "XDPTests", dependencies: ["XDP", "CLinux", "TestSupport"]),
-    .testTarget(name: "DataPlaneTests", dependencies: ["DataPlane", "XDP", "PrefixTable", "Wire", "CLinux", "TestSupport"]),
+    .testTarget(
+      name: "DataPlaneTests", dependencies: ["DataPlane", "XDP", "PrefixTable", "Wire", "CLinux", "TestSupport"],
+      exclude: ["Fixtures"]),
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "Wire", "CLinux", "TestSupport"]),
     .testTarget(name: "MapCacheTests", dependencies: ["MapCache", "Wire"]),
     .testTarget(name: "ControlAPITests", dependencies: ["ControlAPI", "TestSupport"]),
