@@ -76,6 +76,7 @@ extension Engine {
       guard ip.hasValidChecksum else { return packet.verdict = .drop(.headerChecksumWrong) }
       guard ip.protocolNumber == IPProtocol.udp.rawValue else { return packet.verdict = .drop(.notLISP) }
       guard !ip.isFragment else { return packet.verdict = .drop(.outerFragment) }
+      if ip.headerByteCount != IPv4View.minimumByteCount, ip.isRoutedOn { return packet.verdict = .drop(.outerOptionRefused) }
       let source = ip.source
       guard isLegalSource(source), !state.isOwn(source) else { return packet.verdict = .drop(.outerSourceInvalid) }
       (trafficClass, timeToLive, datagram) = (ip.trafficClass, ip.timeToLive, ip.payload)
@@ -88,6 +89,7 @@ extension Engine {
       if ip.nextHeader != IPProtocol.udp.rawValue {
         guard let upper = ip.upperLayer(), upper.protocolNumber == IPProtocol.udp.rawValue else { return packet.verdict = .drop(.notLISP) }
         guard !upper.isFragment else { return packet.verdict = .drop(.outerFragment) }
+        guard !ip.isRefusedByExtension else { return packet.verdict = .drop(.outerOptionRefused) }
         offset = upper.offset
       }
       let source = ip.source

@@ -60,9 +60,11 @@ import Wire
     let values: [(UInt8, UInt8)] = [(1, 1), (1, 1), (2, 5)]
     #expect(Self.set(Self.locators(values), silent: [1]) == LocatorSet(.encapsulate, [Self.choice(1, isUsable: false), Self.choice(2)]))
     #expect(Self.set(Self.locators(values), silent: [1, 2]) == LocatorSet(.encapsulate, [Self.choice(3, weight: 5)]))
-    #expect(Self.set(Self.locators(values), withoutWay: [3], silent: [1, 2]) == LocatorSet(.encapsulate, [Self.choice(1), Self.choice(2)]))
-    #expect(Self.set(Self.locators(values, unreachable: [1, 3]), silent: [1, 2])
-      == LocatorSet(.encapsulate, [Self.choice(1, isUsable: false), Self.choice(2)]))
+    #expect(
+      Self.set(Self.locators(values), withoutWay: [3], silent: [1, 2]) == LocatorSet(.encapsulate, [Self.choice(1), Self.choice(2)]))
+    #expect(
+      Self.set(Self.locators(values, unreachable: [1, 3]), silent: [1, 2])
+        == LocatorSet(.encapsulate, [Self.choice(1, isUsable: false), Self.choice(2)]))
     #expect(Self.set(Self.locators([(255, 1), (1, 1)]), silent: [2]) == LocatorSet(.encapsulate, [Self.choice(2)]))
   }
 

@@ -58,6 +58,7 @@ static HOT void read_outer(struct packet *packet, const struct forwarding_state 
     if (!has_valid_header_checksum(p)) { packet->verdict = HEADER_CHECKSUM_WRONG; return; }
     if (p[9] != 17) { packet->verdict = NOT_LISP; return; }
     if (u16(p + 6) & 0x3FFF) { packet->verdict = OUTER_FRAGMENT; return; }
+    if (p[0] != 0x45 && is_routed_on(p)) { packet->verdict = OUTER_OPTION_REFUSED; return; }
     uint32_t source = u32(p + 12);
     if (source >> 24 == 0 || source >> 24 == 127 || source >> 29 == 7 || is_own_ipv4(state, source)) {
       packet->verdict = OUTER_SOURCE_INVALID;
@@ -75,6 +76,7 @@ static HOT void read_outer(struct packet *packet, const struct forwarding_state 
       struct upper_layer upper;
       if (!upper_layer(p, &upper) || upper.protocol != 17) { packet->verdict = NOT_LISP; return; }
       if (upper.is_fragment) { packet->verdict = OUTER_FRAGMENT; return; }
+      if (is_refused_by_extension(p)) { packet->verdict = OUTER_OPTION_REFUSED; return; }
       header = upper.offset;
     }
     struct ipv6_address source = {u64(p + 8), u64(p + 16)};

@@ -77,6 +77,42 @@ __attribute__((noinline)) bool upper_layer(const uint8_t *p, struct upper_layer 
   return false;
 }
 
+// Wire/Packet/HeaderOptions.swift.
+
+__attribute__((noinline)) bool is_routed_on(const uint8_t *p) {
+  size_t end = (size_t)(p[0] & 15) << 2;
+  for (size_t at = 20; at < end && p[at] != 0;) {
+    if (p[at] == 1) { at++; continue; }
+    if (at + 2 > end || p[at + 1] < 2 || at + p[at + 1] > end) return true;
+    if ((p[at] == 131 || p[at] == 137) && (p[at + 1] < 3 || p[at + 2] <= p[at + 1])) return true;
+    at += p[at + 1];
+  }
+  return false;
+}
+
+static bool has_refusing_option(const uint8_t *option, const uint8_t *end) {
+  while (option < end) {
+    if (*option == 0) { option++; continue; }
+    if (*option >> 6 != 0 || option + 2 > end) return true;
+    option += 2 + option[1];
+  }
+  return option > end;
+}
+
+__attribute__((noinline)) bool is_refused_by_extension(const uint8_t *p) {
+  const uint8_t *header = p + 40;
+  for (uint8_t kind = p[6];; ) {
+    size_t length = kind == 44 ? 8 : (header[1] + 1u) * 8;
+    if (kind != 0 && kind != 43 && kind != 44 && kind != 60) return false;
+    if (kind == 0 && header != p + 40) return true;
+    if ((kind == 0 || kind == 60) && has_refusing_option(header + 2, header + length)) return true;
+    if (kind == 43 && header[3] != 0) return true;
+    if (kind == 44 && (u16(header + 2) & 0xFFF8) != 0) return false;
+    kind = header[0];
+    header += length;
+  }
+}
+
 uint64_t cengine_calibrate(uint64_t count) {
   uint64_t x = count;
   for (uint64_t i = 0; i < count; i++) {

@@ -91,6 +91,8 @@ struct upper_layer {
   bool is_later_fragment;
 };
 bool upper_layer(const uint8_t *p, struct upper_layer *found);
+bool is_routed_on(const uint8_t *p);
+bool is_refused_by_extension(const uint8_t *p);
 
 /// From a mapping to its template.
 struct chain {

@@ -21,6 +21,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
   // From the core
   case outerMalformed
   case outerFragment
+  case outerOptionRefused
   case udpMalformed
   case notLISP
   case lispTruncated
@@ -55,6 +56,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case .outerTooBig: "outer-too-big"
     case .outerMalformed: "outer-malformed"
     case .outerFragment: "outer-fragment"
+    case .outerOptionRefused: "outer-option-refused"
     case .udpMalformed: "udp-malformed"
     case .notLISP: "not-lisp"
     case .lispTruncated: "lisp-truncated"
@@ -82,7 +84,8 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case .frameMalformed, .vlanUnknown, .notIP, .headerChecksumWrong: .any
     case .innerMalformed, .sourceNotLocal, .mappingDrop, .policyDenied, .authenticationFailure, .noUsableLocator, .outerTooBig:
       .encapsulate
-    case .outerMalformed, .outerFragment, .udpMalformed, .notLISP, .lispTruncated, .udpChecksumWrong, .encryptedWithoutKey,
+    case .outerMalformed, .outerFragment, .outerOptionRefused, .udpMalformed, .notLISP, .lispTruncated, .udpChecksumWrong,
+      .encryptedWithoutKey,
       .outerSourceInvalid, .instanceUnknown, .innerVersionUnknown, .innerTruncated, .destinationNotLocal, .congestionMarkLost,
       .deliveryTooBig:
       .decapsulate
@@ -106,6 +109,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case .outerTooBig: "the encapsulated packet would exceed the core interface's MTU: raise that to the site's MTU + 56"
     case .outerMalformed: "version, header length or total length of the outer header is wrong"
     case .outerFragment: "the outer packet is a fragment; the kernel reassembles, we do not (RFC 9300 section 5)"
+    case .outerOptionRefused: "a source route or an option on the outer header forbids it (RFC 791 3.1, RFC 8200 4.2)"
     case .udpMalformed: "the UDP length disagrees with the packet"
     case .notLISP: "the packet is not for UDP port 4341"
     case .lispTruncated: "there is no room for a LISP header"

@@ -2,8 +2,8 @@
 """What an ETR has to do with packets from the core (RFC 9300 5.1, 5.3, 8, 16; RFC 6040 4.2; RFC 6830 12), as tables for
 make-fixtures.py."""
 
-from scapy.layers.inet import ICMP, IP, IPOption_NOP, IPOption_RR, TCP, UDP
-from scapy.layers.inet6 import (ICMPv6EchoRequest, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop,
+from scapy.layers.inet import ICMP, IP, IPOption, IPOption_LSRR, IPOption_NOP, IPOption_RR, IPOption_SSRR, TCP, UDP
+from scapy.layers.inet6 import (HBHOptUnknown, ICMPv6EchoRequest, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop,
                                 IPv6ExtHdrRouting, PadN)
 from scapy.packet import Raw
 
@@ -122,6 +122,11 @@ def outsides(group):
     group.goes("outer options", from4(), lisp(from4(), options=[IPOption_NOP()] * 8))
     group.goes("40 bytes of outer options", from6(), lisp(from6(), options=[IPOption_NOP()] * 40))
     group.goes("outer options, tagged", from4(), lisp(from4(), options=[IPOption_RR(routers=["0.0.0.0"]), IPOption_NOP()]), vlan=9)
+    group.goes("a used-up outer source route", from4(),
+               lisp(from4(), options=[IPOption_LSRR(routers=["192.0.2.131"], pointer=8), IPOption_NOP()]))
+    group.goes("an unknown outer option", from4(), lisp(from4(), options=[IPOption(option=30, value=b"\0\0")]))
+    group.goes("an unknown outer destination option that may be skipped", from4(),
+               lisp(from4(), 6, extension=IPv6ExtHdrDestOpt(options=[HBHOptUnknown(otype=0x1E, optdata=b"xtr")])))
     group.goes("outer destination options", from4(), lisp(from4(), 6, extension=IPv6ExtHdrDestOpt(options=[PadN(optdata=bytes(4))])))
     group.goes("outer hop-by-hop and destination options", from6(),
                lisp(from6(), 6, extension=IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt(options=[PadN(optdata=bytes(20))])))
@@ -226,6 +231,7 @@ def refused():
     group.drops("ARP", frame(from4(), type=0x0806), "not-ip")
     sources(group)
     fragments(group)
+    refusing_options(group)
     outer_lies(group)
     udp_lies(group)
     inner_lies(group)
@@ -247,6 +253,26 @@ def fragments(group):
         group.drops(f"outer IPv6 fragment, {name}", lisp(from4(), 6, extension=header), "outer-fragment")
     group.drops("outer IPv6 fragment behind hop-by-hop options",
                 lisp(from4(), 6, extension=IPv6ExtHdrHopByHop() / IPv6ExtHdrFragment(m=1, id=5)), "outer-fragment")
+
+
+def refusing_options(group):
+    """Outer headers by which a packet's way does not end here, or must not (RFC 791 3.1; RFC 8200 4.1, 4.2, 4.4)."""
+    def refuses(name, *arguments, **fields):
+        group.drops(name, lisp(from4(), *arguments, **fields), "outer-option-refused")
+
+    refuses("outer loose source route", options=[IPOption_LSRR(routers=["192.0.2.131"]), IPOption_NOP()])
+    refuses("outer strict source route", options=[IPOption_NOP(), IPOption_SSRR(routers=["192.0.2.131"])])
+    for name, value in (("of length 0", b"\x1e\0\0\0"), ("of length 1", b"\x1e\1\0\0"), ("that is too long", b"\x1e\5\0\0"),
+                        ("cut off", b"\1\1\1\x1e")):
+        refuses(f"an outer option {name}", options=value)
+    for kind in (0x5E, 0x9E, 0xDE):
+        options = [HBHOptUnknown(otype=kind)]
+        refuses(f"unknown outer destination option {kind:#x}", 6, extension=IPv6ExtHdrDestOpt(options=options))
+        refuses(f"unknown outer hop-by-hop option {kind:#x}", 6, extension=IPv6ExtHdrHopByHop(options=options))
+    refuses("an outer destination option that is too long", 6, extension=IPv6ExtHdrDestOpt(options=[HBHOptUnknown(otype=0x1E, optlen=9)]))
+    refuses("outer hop-by-hop options behind others", 6, extension=IPv6ExtHdrDestOpt() / IPv6ExtHdrHopByHop())
+    refuses("an outer routing header with a segment left", 6, extension=IPv6ExtHdrRouting(type=0, segleft=1, addresses=["2001:db8:9::1"]))
+    refuses("an outer routing header of another type with a segment left", 6, extension=IPv6ExtHdrRouting(type=4, segleft=1, addresses=["::1"]))
 
 
 def outer_lies(group):
