@@ -17,7 +17,8 @@ public enum KernelEvent: Hashable, Sendable {
   case linkGone(index: UInt32)
   case address(AddressEntry)
   case addressGone(AddressEntry)
-  /// A neighbour is new or changed; a state of `failed` means that nobody answered.
+  /// A neighbour is new or changed; a state of `failed` means that nobody answered. It is never `incomplete`: the kernel says nothing
+  /// when it begins to ask. What it calls so is a neighbour that failed, and that a packet had asked for again before it was told.
   case neighbour(Neighbour)
   case neighbourGone(Neighbour)
   /// A route is new or changed.
@@ -39,7 +40,7 @@ extension KernelEvent {
       case Int(RTM_DELLINK): Link(message).map { .linkGone(index: $0.index) }
       case Int(RTM_NEWADDR): AddressEntry(message).map { .address($0) }
       case Int(RTM_DELADDR): AddressEntry(message).map { .addressGone($0) }
-      case Int(RTM_NEWNEIGH): Neighbour(message).map { .neighbour($0) }
+      case Int(RTM_NEWNEIGH): Neighbour(message).map { .neighbour($0.asHeard) }
       case Int(RTM_DELNEIGH): Neighbour(message).map { .neighbourGone($0) }
       case Int(RTM_NEWROUTE): Route(message).map { .route($0) }
       case Int(RTM_DELROUTE): Route(message).map { .routeGone($0) }

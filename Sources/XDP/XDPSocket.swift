@@ -22,7 +22,8 @@ public struct XDPSocket: ~Copyable, Sendable {
   let refusedWith: CInt?
   public let interfaceName: String
   public let queue: Int
-  private let handle: SocketHandle
+  /// nil over plain rings.
+  private let handle: SocketHandle?
 
   /// Open and bind. Waits up to 1.5 s for a queue that is still being released by its last owner.
   ///
@@ -50,7 +51,22 @@ public struct XDPSocket: ~Copyable, Sendable {
     refusedWith = opened.refusedWith
     interfaceName = interface.name
     self.queue = queue
-    handle = opened.handle
+    handle = consume opened.handle
+  }
+
+  /// Over plain memory: tests. The two wake-ups are an empty send and an empty receive on `fileDescriptor`, which stays the caller's:
+  /// on one end of a pair of datagram sockets the other end sees the sends and can have the receives answered.
+  public init(over rings: PlainRings, fileDescriptor: CInt, interfaceName: String = "", queue: Int = 0) {
+    fill = FillRing(over: rings.fill)
+    completion = CompletionRing(over: rings.completion)
+    receive = ReceiveRing(over: rings.receive)
+    transmit = TransmitRing(over: rings.transmit)
+    self.fileDescriptor = fileDescriptor
+    mode = .copy
+    refusedWith = nil
+    self.interfaceName = interfaceName
+    self.queue = queue
+    handle = nil
   }
 
   /// Close now: the queue is free for another socket a moment later (the kernel finishes in the background). Take the

@@ -60,6 +60,19 @@ import Wire
     #expect(failed.state == .failed && !failed.isUsable)
   }
 
+  @Test func `a neighbour that is told of as incomplete has failed, one that is found incomplete is being asked for`() throws {
+    var bytes = Recorded.neighbourGone
+    bytes[4] = 0x1C  // RTM_NEWNEIGH
+    bytes[24] = 0x01  // NUD_INCOMPLETE
+    guard case .neighbour(let told) = event(bytes) else {
+      Issue.record("no neighbour")
+      return
+    }
+    #expect(told.state == .failed && told.macAddress == nil)
+    let message = try #require(NetlinkMessages(datagram: bytes[...]).first { _ in true })
+    #expect(Neighbour(message)?.state == .incomplete)
+  }
+
   @Test func `a bridge's forwarding entry is not a neighbour`() {
     #expect(event(Recorded.bridgeForwardingEntry) == nil)
   }

@@ -50,6 +50,8 @@ struct TestBed {
     var queues = 1
     var rlocFamily = AddressFamily.ipv4
     var coreMTU = TwoSites.coreMTU
+    /// Adds to the topology before the routers start.
+    var prepare: (TwoSites) throws -> Void = { _ in }
     /// Changes a site's configuration before it is written.
     var configure: (inout RouterConfiguration, Site) -> Void = { _, _ in }
   }
@@ -79,6 +81,7 @@ struct TestBed {
   private init(_ lab: Lab, _ options: Options) throws {
     self.lab = lab
     sites = try TwoSites(in: lab, queues: options.queues, coreMTU: options.coreMTU)
+    try options.prepare(sites)
     let pairs = [(sites.siteA, sites.siteB), (sites.siteB, sites.siteA)]
     let routers = try pairs.map { site, remote in
       let router = RouterProcess(site.router.name, in: site.router, binary: binaryUnderTest, directory: lab.directory)

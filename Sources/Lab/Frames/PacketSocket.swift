@@ -92,7 +92,9 @@ public final class PacketSocket: @unchecked Sendable {
       }
     }
     if count < 0 {
-      guard [EAGAIN, EINTR, ENETDOWN].contains(errno) else { throw .lastCall("receiving a frame") }
+      // That the interface went down is told once, before the frames that came earlier.
+      if errno == ENETDOWN || errno == EINTR { return try take() }
+      guard errno == EAGAIN else { throw .lastCall("receiving a frame") }
       return nil
     }
     var frame = Array(buffer[..<count])

@@ -52,6 +52,12 @@ extension Neighbour {
   /// NTF_PROXY: an address the host answers for, not a neighbour.
   private static let flagProxy: UInt8 = 0x08
 
+  /// This neighbour, when it was told of rather than asked about (KernelEvent.neighbour).
+  var asHeard: Neighbour {
+    guard state == .incomplete else { return self }
+    return Neighbour(interfaceIndex: interfaceIndex, address: address, macAddress: macAddress, state: .failed)
+  }
+
   /// nil for a malformed message, for proxy entries and for a bridge's forwarding entries, which share the message type.
   init?(_ message: NetlinkMessage) {
     guard let family = message.payload.uint8(at: 0).flatMap(AddressFamily.init(kernelValue:)),
