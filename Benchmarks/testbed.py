@@ -138,13 +138,12 @@ class Load:
 
 
 def cpu_use(pid):
-    """(ns on a CPU, ns ready but kept waiting for one) of all threads of a process."""
-    used = waited = 0
+    """(ns on a CPU of all threads of a process, ns ready but kept waiting for one of the thread that forwards: the busiest)."""
+    threads = []
     for thread in os.listdir(f"/proc/{pid}/task"):
         with open(f"/proc/{pid}/task/{thread}/schedstat") as file:
-            fields = file.read().split()
-        used, waited = used + int(fields[0]), waited + int(fields[1])
-    return used, waited
+            threads.append([int(field) for field in file.read().split()[:2]])
+    return sum(used for used, _ in threads), max(threads)[1]
 
 
 class L2Forward:

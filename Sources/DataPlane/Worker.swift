@@ -20,10 +20,13 @@ public struct Worker: ~Copyable {
   static let noQueue: UInt8 = 0xFF
   /// Frames are given to the kernel in groups of this size at least.
   static let refillThreshold = 64
+  /// Full batches that a queue may have in one turn: two fill what one call transmits in copy mode, and after a call the engine's code
+  /// and data have to come back into the first cache.
+  static let batchesPerTurn = 2
   /// Empty turns before an adaptive worker sleeps: some tens of microseconds.
   static let idleTurnsBeforeSleep = 256
-  /// Longest sleep, so that a lost wake-up costs this much at worst.
-  static let sleepMilliseconds: Int32 = 100
+  /// Longest sleep, so that a lost wake-up costs this much at worst; and while frames are being transmitted, whose return wakes nobody.
+  static let sleepMilliseconds: (idle: Int32, transmitting: Int32) = (100, 1)
 
   var engine: Engine
   var batch = Batch()
@@ -91,16 +94,38 @@ public struct Worker: ~Copyable {
       collectCompletions(queue)
       refill(queue)
       wakeReceive(queue)
-      let received = receive(queue)
-      guard received != 0 else { continue }
-      total &+= received
-      let port = queues[queue].port
-      engine.process(&batch, port: port, root: root)
-      dispatch(port: port)
+      total &+= forward(queue)
     }
+    if total != 0 { prefetchNextTurn() }
     flushAll()
     if total != 0 { account() }
     return total
+  }
+
+  /// What one queue has, up to the limit of a turn; returns how many packets came in.
+  @inline(__always)
+  private mutating func forward(_ queue: Int) -> Int {
+    let port = queues[queue].port
+    var total = 0
+    for _ in 0..<Self.batchesPerTurn {
+      let received = receive(queue)
+      guard received != 0 else { break }
+      engine.process(&batch, port: port, root: root)
+      dispatch(port: port)
+      total &+= received
+      if received < Batch.capacity { break }
+    }
+    return total
+  }
+
+  /// While the kernel transmits, what the next turn begins with comes closer: another core has written it.
+  @inline(__always)
+  private mutating func prefetchNextTurn() {
+    for queue in 0..<queues.count {
+      for i in 0..<queues[queue].socket.receive.upcoming(Batch.capacity) {
+        memory.prefetchPacket(queues[queue].socket.receive.peek(i).address)
+      }
+    }
   }
 
   /// Up to 64 packets of one queue into the batch.
@@ -167,7 +192,8 @@ public struct Worker: ~Copyable {
     accountFrames()
     counters[.sleeps].addAsOnlyWriter(1)
     reader.offline()
-    control.sleep(queues, milliseconds: Self.sleepMilliseconds)
+    control.sleep(
+      queues, milliseconds: frames.counts.inTransmit == 0 ? Self.sleepMilliseconds.idle : Self.sleepMilliseconds.transmitting)
     reader.online()
   }
 

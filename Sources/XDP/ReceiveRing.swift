@@ -38,6 +38,14 @@ public struct ReceiveRing: ~Copyable, Sendable {
   @inlinable @inline(__always)
   public mutating func release() { ring.release() }
 
+  /// How many packets, at most `limit`, wait now for `peek`.
+  @inlinable @inline(__always)
+  public mutating func upcoming(_ limit: Int) -> Int { ring.upcoming(limit) }
+
+  /// The descriptor that `receive` gives after `ahead` others; `ahead` is less than what `upcoming` said.
+  @inlinable @inline(__always)
+  public func peek(_ ahead: Int) -> Descriptor { ring.peek(ahead) }
+
   /// Packets that wait.
   @inlinable public var pendingCount: Int { ring.pendingCount }
 

@@ -103,19 +103,19 @@ import XDP
     #expect(rig.brokenRules(frames: 512) == [])
   }
 
-  @Test func `a turn takes at most a batch of each queue, and every queue has its turn`() throws {
-    let rig = try WorkerRig(.twoSites())
+  @Test func `a turn takes at most two batches of each queue, and every queue has its turn`() throws {
+    let rig = try WorkerRig(.twoSites(), rings: RingSizes(receive: 256, transmit: 256, fill: 256, completion: 256))
     rig.turn()
-    for _ in 0..<100 {
+    for _ in 0..<150 {
       rig.kernels[Self.site].deliver(Self.outgoing)
       rig.kernels[Self.core].deliver(Self.incoming)
     }
-    #expect(rig.turn() == 128)
-    #expect(rig.kernels.map(\.waitingPackets) == [64, 64])
-    #expect(rig.turn() == 72)
+    #expect(rig.turn() == 256)
+    #expect(rig.kernels.map(\.waitingPackets) == [128, 128])
+    #expect(rig.turn() == 44)
     #expect(rig.turn() == 0)
-    #expect(rig.kernels.map(\.waitingPackets) == [100, 100])
-    #expect(rig.count(.batches) == 4)
+    #expect(rig.kernels.map(\.waitingPackets) == [150, 150])
+    #expect(rig.count(.batches) == 6)
     #expect(rig.brokenRules(frames: 512) == [])
   }
 

@@ -27,6 +27,24 @@ import Testing
     #expect(free == 8)
   }
 
+  @Test func `packets that wait can be looked at without being taken, across the end of the ring`() {
+    let memory = RingMemory<Descriptor>(
+      capacity: 8, startingAt: UInt32.max - 2, filledWith: Descriptor(address: 0xA5, length: 0xA5))
+    var ring = ReceiveRing(over: memory)
+    var kernel = TransmitRing(over: memory)
+    let none = ring.upcoming(8)
+    #expect(none == 0)
+    for number in 0..<6 as Range<UInt64> { _ = kernel.transmit(Descriptor(address: number, length: 64)) }
+    kernel.submit()
+    let (all, limited) = (ring.upcoming(8), ring.upcoming(4))
+    #expect(all == 6 && limited == 4)
+    #expect((0..<6).map { ring.peek($0).address } == [0, 1, 2, 3, 4, 5])
+    let first = ring.receive()
+    #expect(first?.address == 0 && ring.peek(0).address == 1)
+    let free = kernel.freeCount
+    #expect(free == 2, "what was looked at keeps its place")
+  }
+
   @Test func `packets taken one by one hold their places until the release`() {
     let memory = RingMemory<Descriptor>(capacity: 4, filledWith: Descriptor(address: 0xA5, length: 0xA5))
     var ring = ReceiveRing(over: memory)

@@ -93,6 +93,19 @@ import Synchronization
     return taken
   }
 
+  /// How many entries, at most `limit`, wait now for `peek`.
+  @inlinable @inline(__always)
+  public mutating func upcoming(_ limit: Int) -> Int {
+    end = unsafe producer.pointee.load(ordering: .acquiring)  // SAFETY: I1
+    return min(Int(end &- next), limit)
+  }
+
+  /// The entry that `pop` gives after `ahead` others; `ahead` is less than what `upcoming` said.
+  @inlinable @inline(__always)
+  public func peek(_ ahead: Int) -> Entry {
+    unsafe entries[Int((next &+ UInt32(truncatingIfNeeded: ahead)) & mask)]  // SAFETY: I1, I3
+  }
+
   /// Give the places of everything popped back to the producer.
   @inlinable @inline(__always)
   public mutating func release() {
