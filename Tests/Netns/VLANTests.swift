@@ -58,5 +58,38 @@ extension Netns {
         #expect(answer?.ip?.source == IPAddress(bed.sites.siteA.gateway(family, instance: 1)), "no time exceeded came back")
       }
     }
+
+    /// The instance's EIDs are nobody's in the core: a native packet from or to them would have left its instance.
+    @Test func `E15 an ICMP error has an EID of its instance as source, or stays here`() throws {
+      let options = TestBed.Options(configure: { configuration, site in
+        if site.letter == "A" {
+          configuration.interfaces.remove(at: 2)
+          configuration.interfaces[1].lines = ["", "[[interface.vlan]]", "id = 30", "instance-id = 2"]
+          configuration.database.removeAll { $0.instance == 2 }
+          configuration.database.append((2, "10.77.0.0/24"))
+        } else {
+          configuration.mappings.append(.init(instance: 2, prefix: "10.77.0.0/24", locators: ["192.0.2.2"]))
+        }
+      })
+      try TestBed.run(options) { bed in
+        let atHost = try PacketSocket(in: bed.hostB2, interface: "eth0")
+        let core = try bed.tapFromA()
+        func isTimeExceeded(_ frame: DecodedFrame) -> Bool { frame.ip?.icmp?.type == 11 }
+        try bed.hostA2.ip("addr add 10.77.0.9/32 dev lo")
+        var flow = UDPFlow(from: bed.hostB2, to: bed.hostA2, destination: .v4(IPv4Address(10, 77, 0, 9)))
+        flow.timeToLive = 3
+        let failed = try bed.a.status().exception.failed
+        _ = try flow.run(packets: 1)
+        #expect(try core.receive(atMost: .milliseconds(500), where: isTimeExceeded) == nil, "natively into the core")
+        #expect(try bed.a.status().exception.failed == failed + 1)
+
+        try bed.sites.siteA.router.ip("addr add 10.77.0.1/32 dev lo")
+        try Interruption.sleep(.milliseconds(200))
+        try atHost.clear()
+        _ = try flow.run(packets: 1)
+        let answer = try atHost.receive(atMost: .seconds(2), where: isTimeExceeded)
+        #expect(answer?.ip?.source == .v4(IPv4Address(10, 77, 0, 1)), "no time exceeded came back")
+      }
+    }
   }
 }

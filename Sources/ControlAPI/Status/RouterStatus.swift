@@ -147,7 +147,7 @@ public struct ReasonCount: Codable, Sendable, Equatable {
 public struct ExceptionStatus: Codable, Sendable, Equatable {
   /// Handed to the kernel: by the exception device (inner packets) or a raw socket (outer ones).
   public var injected: UInt64
-  /// Which the kernel refused.
+  /// Which the kernel refused, or which no mapping lets out.
   public var failed: UInt64
   /// Which waited in the punt ring in vain: it was full.
   public var overflowed: UInt64

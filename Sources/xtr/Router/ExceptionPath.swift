@@ -33,6 +33,8 @@ final class ExceptionPath {
   var onMiss: (InstanceID, IPAddress, IPAddress?) -> Void = { _, _, _ in }
   /// Whether anybody wants to be told.
   var areMissesWanted: () -> Bool = { false }
+  /// Whether an address is an EID of our own in an instance.
+  var isOwnEID: (InstanceID, IPAddress) -> Bool = { _, _ in false }
 
   private final class Device {
     var device: ExceptionDevice
@@ -137,30 +139,25 @@ final class ExceptionPath {
     guard icmpBudget.take(at: .now), let (source, _) = addresses(item.packet),
       let own = ownAddress(of: source.family, for: item), let error = icmpError(kind, about: item.packet, from: own)
     else { return }
-    deliver(error, item.instanceID)
+    forward(error, to: source, item.instanceID)
   }
 
-  /// The address we answer with: of the interface the packet came in on, of one of the instance's sites, or any (RFC 1812 4.3.2.4).
+  /// The address we answer with: of the interface the packet came in on, of one of the instance's sites, or any (RFC 1812 4.3.2.4);
+  /// before others one that is an EID of the instance, for the tunnel takes no other (rule E15).
   private func ownAddress(of family: AddressFamily, for item: PuntRing.Item) -> IPAddress? {
     let arrival = ports.filter { $0.number == item.port && $0.configuration.role.facesSite }
     let others = ports.filter { $0.siteTag(of: item.instanceID) != nil }
-    return (arrival + others + ports).lazy.compactMap { [kernel] in kernel.globalAddresses($0.index).first { $0.family == family } }.first
+    let near = (arrival + others).flatMap { kernel.globalAddresses($0.index) }
+    let candidates = (near + kernel.globalAddresses()).filter { $0.family == family }
+    return candidates.first { isOwnEID(item.instanceID, $0) } ?? candidates.first
   }
 
-  /// A packet of our own, to a host of the site or through the tunnel, wherever its destination is.
-  private func deliver(_ packet: [UInt8], _ instance: InstanceID) {
-    if !encapsulate(packet, instance) {
-      let buffer = PacketBuffer(packet)
-      inject(buffer.bytes, instance)
+  /// A packet of our own, as if it came from the site. What the mappings do not let out stays here: natively it would leave its instance.
+  private func forward(_ packet: [UInt8], to destination: IPAddress, _ instance: InstanceID) {
+    guard let (port, tag) = ports.lazy.compactMap({ port in port.siteTag(of: instance).map { (port, $0) } }).first else {
+      return count(false)
     }
-  }
-
-  /// Runs a packet through the engine as if it came from the site; false when it is not for the tunnel.
-  private func encapsulate(_ packet: [UInt8], _ instance: InstanceID) -> Bool {
-    guard let (port, tag) = ports.lazy.compactMap({ port in port.siteTag(of: instance).map { (port, $0) } }).first,
-      let version = packet.first.map({ $0 >> 4 })
-    else { return false }
-    let type: EtherType = version == 4 ? .ipv4 : .ipv6
+    let type: EtherType = destination.family == .ipv4 ? .ipv4 : .ipv6
     let ethernet = EthernetHeader(destination: port.macAddress, source: port.macAddress, vlan: tag.vlan, etherType: type).array
     let buffer = PacketBuffer(ethernet + packet, headroom: 128)
     batch.clear()
@@ -171,10 +168,11 @@ final class ExceptionPath {
       send(frame)
     } else if verdict.isTransmit, let header = EthernetView(frame) {
       send(frame.dropFirst(header.payloadOffset))
+    } else if verdict.puntReason == .nativeForward || isOwnEID(instance, destination) {
+      inject(PacketBuffer(packet).bytes, instance)
     } else {
-      return false
+      count(false)
     }
-    return true
   }
 }
 

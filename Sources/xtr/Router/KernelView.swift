@@ -128,10 +128,10 @@ final class KernelView {
     try? queries.probe(neighbour: key.address, interfaceIndex: key.interfaceIndex)
   }
 
-  /// The global addresses of an interface that can be used, in order.
-  func globalAddresses(_ interfaceIndex: UInt32) -> [IPAddress] {
-    addresses.filter { $0.interfaceIndex == interfaceIndex && $0.isUsable && !$0.address.isLinkLocal && !$0.address.isLoopback }
-      .map(\.address).sorted()
+  /// The global addresses of an interface, or of all, that can be used, in order.
+  func globalAddresses(_ interfaceIndex: UInt32? = nil) -> [IPAddress] {
+    addresses.filter { interfaceIndex == nil || $0.interfaceIndex == interfaceIndex }
+      .filter { $0.isUsable && !$0.address.isLinkLocal && !$0.address.isLoopback }.map(\.address).sorted()
   }
 
   /// Every address of the host.

@@ -84,6 +84,7 @@ actor Router {
     exceptions.onMiss = { [self] instance, eid, source in
       assumeIsolated { $0.server?.publish(.miss(instanceID: instance, eid: eid, source: source)) }
     }
+    exceptions.isOwnEID = { [site] in site.databasePrefix(of: EIDPrefix($0, IPPrefix(host: $1))) != nil }
     exceptions.areMissesWanted = { [self] in assumeIsolated { $0.server?.watchedKinds.contains(.miss) ?? false } }
     for port in dataPlane.ports { dataPlane.publisher.setPort(port.number, port.state) }
     dataPlane.publisher.setSettings(configuration.engineSettings)
