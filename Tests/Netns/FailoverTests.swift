@@ -113,6 +113,30 @@ extension Netns {
       }
     }
 
+    @Test func `E14 a link that comes back without its gateway gets no traffic before the gateway answers`() throws {
+      try TestBed.run(Self.options(.ipv4)) { bed in
+        try bed.warmUp()
+        let watch = try Watch(bed)
+        try watch.expectFirst(within: .seconds(2), "at first")
+        try bed.sites.core.ip("link set xtrA down")
+        try watch.expectSecond(within: .seconds(2), "carrier lost, second locator")
+        try Self.removeGateway(.ipv4, bed)
+        try bed.sites.siteA.router.ip("neigh flush dev core")
+        try bed.sites.core.ip("link set xtrA up")
+        // Until the kernel gives the gateway up and after: the whole time by the second locator, and nothing is lost.
+        for second in 1...5 {
+          var flow = bed.flow(.ipv6)
+          (flow.packetsPerSecond, flow.duration) = (1000, .seconds(1))
+          let result = try flow.run()
+          #expect(result.isClean, "carrier back, second \(second): \(result)")
+        }
+        try watch.expectSecond(within: .seconds(1), "carrier back, gateway silent")
+        try Self.restoreGateway(.ipv4, bed)
+        try watch.expectFirst(within: .seconds(5), "gateway answers, first locator")
+        _ = try watch.traffic.finish()
+      }
+    }
+
     /// Many packets a second ask for the gateway again at the very moment the kernel gives it up.
     @Test(arguments: AddressFamily.allCases, [200, 10_000])
     func `E14 when the first locator's next hop is gone and forgotten, traffic takes the second, and comes back when it answers`(

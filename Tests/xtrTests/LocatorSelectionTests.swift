@@ -22,10 +22,11 @@ import Wire
   /// The number of a locator is the last octet of its address; its template has the number + 100.
   static func number(_ locator: Locator) -> Int { Int(locator.address.octets[3]) }
 
-  static func set(_ locators: [Locator], withoutWay: Set<Int> = [], silent: Set<Int> = []) -> LocatorSet {
+  static func set(_ locators: [Locator], withoutWay: Set<Int> = [], silent: Set<Int> = [], resolving: Set<Int> = []) -> LocatorSet {
     func way(_ locator: Locator) -> RLOCPath.Quality {
       if withoutWay.contains(number(locator)) { return .none }
-      return silent.contains(number(locator)) ? .silent : .good
+      if silent.contains(number(locator)) { return .silent }
+      return resolving.contains(number(locator)) ? .resolving : .good
     }
     return LocatorSet(locators, way: way, template: { TemplateHandle(number($0) + 100) })
   }
@@ -66,6 +67,16 @@ import Wire
       Self.set(Self.locators(values, unreachable: [1, 3]), silent: [1, 2])
         == LocatorSet(.encapsulate, [Self.choice(1, isUsable: false), Self.choice(2)]))
     #expect(Self.set(Self.locators([(255, 1), (1, 1)]), silent: [2]) == LocatorSet(.encapsulate, [Self.choice(2)]))
+  }
+
+  @Test func `E14 a locator whose next hop has not answered yet waits while another can be used`() {
+    let values: [(UInt8, UInt8)] = [(1, 1), (1, 1), (2, 5)]
+    #expect(Self.set(Self.locators(values), resolving: [1]) == LocatorSet(.encapsulate, [Self.choice(1, isUsable: false), Self.choice(2)]))
+    #expect(Self.set(Self.locators(values), resolving: [1, 2]) == LocatorSet(.encapsulate, [Self.choice(3, weight: 5)]))
+    #expect(
+      Self.set(Self.locators(values), silent: [2, 3], resolving: [1])
+        == LocatorSet(.encapsulate, [Self.choice(1), Self.choice(2, isUsable: false)]))
+    #expect(Self.set(Self.locators([(1, 1)]), resolving: [1]) == LocatorSet(.encapsulate, [Self.choice(1)]))
   }
 
   @Test func `E14 when a whole priority is down the next one takes over, and gives way again`() {

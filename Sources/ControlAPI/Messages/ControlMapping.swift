@@ -90,7 +90,7 @@ public enum LocatorState: String, Sendable, Hashable, CaseIterable, Codable {
   case up
   /// Usable, but a locator of better priority carries the traffic.
   case standby
-  /// The next hop's link address is being resolved; packets go by the kernel meanwhile.
+  /// The next hop has not answered yet; packets go by the kernel if no other locator is up.
   case resolving
   /// The next hop does not answer; packets go by the kernel if there is no other locator.
   case noNeighbour = "no-neighbour"

@@ -20,6 +20,7 @@ final class ForwardingCompiler {
   private var sets: [Mapping.Target: CompiledSet] = [:]
   private var mappings: [EIDPrefix: CompiledMapping] = [:]
   private var locals: [EIDPrefix: CompiledLocal] = [:]
+  private var databaseCounters: [EIDPrefix: UInt32] = [:]
   private var hosts: [NextHopKey: Host] = [:]
   private var bareLocalSet: SetHandle?
   private var lookupFailure: NetlinkError?
@@ -28,12 +29,23 @@ final class ForwardingCompiler {
   private final class RLOC {
     let template: TemplateHandle
     var path: RLOCPath
+    /// Whether it was usable when `refreshRLOCs` last told of it, or at first.
+    var isKnownUsable: Bool
     /// The sets that name it.
     var users: Set<Mapping.Target> = []
 
     init(template: TemplateHandle, path: RLOCPath) {
       self.template = template
       self.path = path
+      isKnownUsable = path.quality >= .resolving
+    }
+
+    /// Whether it has become usable, or has ceased to be; a next hop that has not answered yet decides nothing.
+    func hasTurned() -> Bool {
+      let isUsable = path.quality == .good
+      guard path.quality != .resolving, isUsable != isKnownUsable else { return false }
+      isKnownUsable = isUsable
+      return true
     }
   }
 
@@ -68,10 +80,14 @@ final class ForwardingCompiler {
   private final class Host {
     let template: TemplateHandle
     let set: SetHandle
-    var users = 0
-    init(template: TemplateHandle, set: SetHandle) {
-      self.template = template
-      self.set = set
+    var users = 1
+
+    init(_ header: HeaderTemplate, _ publisher: ForwardingPublisher) throws(StateError) {
+      template = try publisher.addTemplate(header)
+      do { set = try publisher.addSet(LocatorSet(.local, [LocatorChoice(ordinal: 0, template: template, weight: 1)])) } catch {
+        publisher.removeTemplate(template)
+        throw error
+      }
     }
   }
 
@@ -227,7 +243,7 @@ final class ForwardingCompiler {
 
   // MARK: - When the kernel's view changes
 
-  /// Asks anew for the way to every RLOC (or those behind `nextHops`). Returns those whose quality changed.
+  /// Asks anew for the way to every RLOC (or those behind `nextHops`). Returns those that became usable or ceased to be.
   func refreshRLOCs(behind nextHops: Set<NextHopKey>? = nil) -> [(address: IPAddress, path: RLOCPath)] {
     var turned: [(address: IPAddress, path: RLOCPath)] = []
     for (address, rloc) in rlocs {
@@ -239,8 +255,8 @@ final class ForwardingCompiler {
       // A way that is gone leaves its header behind: until the sets below have changed, workers still take it.
       if let template = path.template { publisher.replaceTemplate(rloc.template, template) }
       if let nextHop = path.nextHop, path.state == .resolving { kernel.resolve(nextHop) }
+      if rloc.hasTurned() { turned.append((address, path)) }
       guard before != path.quality else { continue }
-      turned.append((address, path))
       for target in rloc.users { if let set = sets[target] { publisher.replaceSet(set.handle, compile(target)) } }
     }
     return turned
@@ -263,30 +279,33 @@ final class ForwardingCompiler {
 
   /// Makes the local part of the table exactly `wanted`; a mapping of the same prefix goes before.
   func setLocals(_ wanted: [EIDPrefix: Local], template: (NextHopKey) -> HeaderTemplate?) throws(StateError) {
-    // Database prefixes first: the others count in their counters.
-    for (eid, local) in wanted.sorted(by: { $0.key < $1.key }) where local.database == eid { try setLocal(eid, local, template) }
-    for (eid, local) in wanted where local.database != eid { try setLocal(eid, local, template) }
+    let databases = Set(wanted.values.map(\.database))
+    for database in databases where databaseCounters[database] == nil {
+      guard let counters = counterBlocks.allocate(1) else {
+        throw .full("locator counter", limit: WorkerCounters.maximumLocatorCounters)
+      }
+      databaseCounters[database] = counters
+    }
+    for (eid, local) in wanted { try setLocal(eid, local, template) }
     for eid in locals.keys where wanted[eid] == nil { try removeLocal(eid) }
+    for (database, counters) in databaseCounters where !databases.contains(database) {
+      databaseCounters[database] = nil
+      retireCounters(counters, count: 1)
+    }
   }
 
   private func setLocal(_ eid: EIDPrefix, _ local: Local, _ template: (NextHopKey) -> HeaderTemplate?) throws(StateError) {
     let old = locals[eid]
     if old?.local == local { return }
     let (set, host) = try localSet(local.nextHop, template)
-    let counters: UInt32
-    if local.database == eid {
-      if let old {
-        counters = old.counters
-      } else if let new = counterBlocks.allocate(1) {
-        counters = new
-      } else {
-        throw .full("locator counter", limit: WorkerCounters.maximumLocatorCounters)
+    let new = CompiledLocal(local: local, counters: databaseCounters[local.database] ?? 0, set: set, host: host)
+    if mappings[eid] == nil {
+      do { try publisher.setMapping(eid, set: set, counters: new.counters) } catch {
+        releaseHost(host)
+        throw error
       }
-    } else {
-      counters = locals[local.database]?.counters ?? 0
     }
-    if mappings[eid] == nil { try publisher.setMapping(eid, set: set, counters: counters) }
-    locals[eid] = CompiledLocal(local: local, counters: counters, set: set, host: host)
+    locals[eid] = new
     if let old { releaseHost(old.host) }
   }
 
@@ -295,7 +314,6 @@ final class ForwardingCompiler {
     if mappings[eid] == nil { try publisher.removeMapping(eid) }
     locals[eid] = nil
     releaseHost(old.host)
-    if old.local.database == eid { retireCounters(old.counters, count: 1) }
   }
 
   /// The set of a next hop, whose use it counts, or the one that leaves delivery to the kernel.
@@ -312,12 +330,9 @@ final class ForwardingCompiler {
       host.users += 1
       return (host.set, nextHop)
     }
-    let handle = try publisher.addTemplate(header)
-    let set = try publisher.addSet(LocatorSet(.local, [LocatorChoice(ordinal: 0, template: handle, weight: 1)]))
-    let host = Host(template: handle, set: set)
-    host.users = 1
+    let host = try Host(header, publisher)
     hosts[nextHop] = host
-    return (set, nextHop)
+    return (host.set, nextHop)
   }
 
   private func releaseHost(_ nextHop: NextHopKey?) {

@@ -11,19 +11,14 @@ extension Locator {
   var isOffered: Bool { isReachable && priority != 255 }
 }
 
-extension [Locator] {
-  /// The best way there is to any of them.
-  func bestWay(_ way: (Locator) -> RLOCPath.Quality) -> RLOCPath.Quality { filter(\.isOffered).map(way).max() ?? .none }
-}
-
 extension LocatorSet {
   /// Encapsulation to the locators of the lowest priority that has a usable one. Those of that priority which are not usable now
   /// stay in the set: flows keep their shares, and return when the locator does. Positions are those among `locators`.
   ///
   /// `way` says how well we can send to a locator: a route, a port that is up, an RLOC of ours of its family (rule E18), a next
-  /// hop that answers. Ways to next hops that do not are used when there are no others.
+  /// hop that answers. Worse ways are used when no locator of the mapping has a better one.
   init(_ locators: [Locator], way: (Locator) -> RLOCPath.Quality, template: (Locator) -> TemplateHandle) {
-    let needed = locators.bestWay(way)
+    let needed = locators.filter(\.isOffered).map(way).max() ?? .none
     func isUsable(_ locator: Locator) -> Bool { locator.isOffered && needed != .none && way(locator) == needed }
     let best = locators.filter(isUsable).map(\.priority).min()
     let choices = locators.enumerated().filter { $1.priority == best }.map { ordinal, locator in

@@ -22,13 +22,18 @@ struct RLOCPath: Equatable {
     case none
     /// The next hop does not answer: for when nothing better is left. The kernel tries again with each packet.
     case silent
-    /// Flows may be sent this way, to a next hop that is still being resolved by way of the kernel.
+    /// The next hop has been asked and has not answered yet: it may be silent. Packets go by way of the kernel.
+    case resolving
     case good
   }
 
   var quality: Quality {
-    if template == nil { return .none }
-    return state == .noNeighbour ? .silent : .good
+    guard template != nil else { return .none }
+    switch state {
+    case .noNeighbour: return .silent
+    case .resolving: return .resolving
+    default: return .good
+    }
   }
 }
 
