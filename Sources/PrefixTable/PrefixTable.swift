@@ -60,13 +60,9 @@ public final class PrefixTable {
   /// The root of the open transaction.
   private var root: NodeIndex = 0
   private var committedRoot: NodeIndex = 0
-  /// What the open transaction replaced, to be undone by `rollback()`.
-  private var undo: [(prefix: EIDPrefix, value: UInt32?)] = []
   private var superseded: [NodeIndex] = []
   /// How many of `superseded` the last commit has made unreachable; those behind belong to the open transaction.
   private var supersededByCommits = 0
-  /// Nodes the open transaction made, some of them more than once or given back already.
-  private var born: [NodeIndex] = []
   private var retired: [(node: NodeIndex, epoch: UInt64)] = []
   private var retiredHead = 0
 
@@ -119,7 +115,6 @@ public final class PrefixTable {
   public func delete(_ prefix: EIDPrefix) throws(PrefixTableError) -> UInt32 {
     guard let old = entries[prefix] else { throw .notFound(prefix) }
     try reserve(Self.longestPath)
-    undo.append((prefix, old))
     entries[prefix] = nil
     let length = prefix.prefix.length
     let heir = coveringPrefixInNode(prefix)
@@ -133,7 +128,7 @@ public final class PrefixTable {
   private func set(_ prefix: EIDPrefix, _ value: UInt32) throws(PrefixTableError) {
     guard value != 0 else { throw .zeroValue }
     try reserve(2 * Self.longestPath)
-    undo.append((prefix, entries.updateValue(value, forKey: prefix)))
+    entries[prefix] = value
     let length = prefix.prefix.length
     modify(prefix) { table, node, place in
       let present = table.arena.reader.slot(node, place)
@@ -164,8 +159,6 @@ public final class PrefixTable {
   /// Seals the open transaction and returns the view to publish. After publishing, call `retire(epoch:)`.
   public func commit() -> TableView {
     committedRoot = root
-    undo.removeAll(keepingCapacity: true)
-    born.removeAll(keepingCapacity: true)
     supersededByCommits = superseded.count
     transaction &+= 1
     return view
@@ -191,16 +184,6 @@ public final class PrefixTable {
       retired.removeFirst(retiredHead)
       retiredHead = 0
     }
-  }
-
-  /// Undoes every change since the last commit: back to its root, which nobody has written to (I3). Needs no room.
-  public func rollback() {
-    for (prefix, value) in undo.reversed() { entries[prefix] = value }
-    undo.removeAll(keepingCapacity: true)
-    for node in born where birth[Int(node)] == transaction { discard(node) }
-    born.removeAll(keepingCapacity: true)
-    superseded.removeLast(superseded.count - supersededByCommits)
-    root = committedRoot
   }
 
   // MARK: - The path to a node
@@ -255,7 +238,6 @@ public final class PrefixTable {
     guard let copy = arena.allocate(copyOf: node) else { preconditionFailure("reserve() promised a node") }
     if Int(copy) == birth.count { birth.append(transaction) }
     birth[Int(copy)] = transaction
-    born.append(copy)
     if node != 0 { superseded.append(node) }
     return copy
   }

@@ -39,8 +39,6 @@ import Wire
     var doomed: [EIDPrefix] = []
     while done < operations {
       var touched: [EIDPrefix] = []
-      let rollsBack = source.random.next() % 16 == 0
-      let before = plain
       for _ in 0..<Int(source.random.next() % 64 + 1) {
         if doomed.isEmpty, plain.count >= 200 { doomed = plain.prefixes.shuffled(using: &source.random) }
         let deletes = !doomed.isEmpty && source.random.next() % 4 != 0
@@ -48,10 +46,6 @@ import Wire
         touched.append(prefix)
         try change(table, &plain, prefix, deletes ? 7 : source.random.next())
         done += 1
-      }
-      if rollsBack {
-        table.rollback()
-        plain = before
       }
       epoch += 1
       let view = Self.publish(table, epoch: epoch)
@@ -249,40 +243,6 @@ import Wire
     #expect(table.violations() == [])
   }
 
-  @Test func `rollback restores entries, answers and memory`() throws {
-    var source = HardPrefixes(seed: 10)
-    let table = try PrefixTable(nodeCapacity: 1 << 13)
-    for i in 0..<100 { try table.update(source.prefix(), value: UInt32(i + 1)) }
-    let before = Self.publish(table, epoch: 2)
-    let (entries, nodeCount) = (table.allEntries, table.nodeCount)
-    for i in 0..<300 {
-      let prefix = source.prefix()
-      if i % 3 == 0, table.value(for: prefix) != nil { try table.delete(prefix) } else { try table.update(prefix, value: UInt32(1000 + i)) }
-    }
-    table.rollback()
-    #expect(table.allEntries == entries)
-    #expect(table.violations() == [])
-    let after = Self.publish(table, epoch: 3)
-    #expect(table.nodeCount == nodeCount)
-    for _ in 0..<2000 {
-      let (address, instance) = (source.address(), source.instance())
-      #expect(after.lookup(address, instance) == before.lookup(address, instance))
-    }
-  }
-
-  @Test func `rollback of an empty transaction and of a first one change nothing`() throws {
-    let table = try PrefixTable(nodeCapacity: 256)
-    table.rollback()
-    try table.insert(Self.prefix("10.0.0.0/8"), value: 1)
-    table.rollback()
-    #expect(table.count == 0)
-    #expect(table.commit().lookup(try Self.address("10.0.0.1"), .zero) == 0)
-    table.retire(epoch: 2)
-    table.reclaim(oldest: 2)
-    #expect(table.nodeCount == 0)
-    #expect(table.violations() == [])
-  }
-
   @Test func `changes after a commit are not retired with it`() throws {
     let table = try PrefixTable(nodeCapacity: 256)
     try table.insert(Self.prefix("10.0.0.0/8"), value: 1)
@@ -351,26 +311,6 @@ import Wire
       Self.publish(table, epoch: epoch)
     }
     #expect(table.count == 0 && table.nodeCount == 0)
-  }
-
-  @Test func `a transaction that runs into the limit can be rolled back whole`() throws {
-    let table = try PrefixTable(nodeCapacity: 256)
-    for i in 0..<20 { try table.insert(Self.prefix("10.\(i).0.0/16"), value: UInt32(i + 1)) }
-    Self.publish(table, epoch: 2)
-    let (entries, nodeCount) = (table.allEntries, table.nodeCount)
-    var refused = false
-    for i in 0..<250 where !refused {
-      do {
-        if i < 10 { try table.delete(Self.prefix("10.\(i).0.0/16")) }
-        try table.insert(Self.prefix("\(i).7.\(i).7/32"), value: 5)
-      } catch { refused = true }
-    }
-    #expect(refused)
-    table.rollback()
-    #expect(table.allEntries == entries)
-    #expect(table.violations() == [])
-    Self.publish(table, epoch: 3)
-    #expect(table.nodeCount == nodeCount)
   }
 
   // MARK: - Memory

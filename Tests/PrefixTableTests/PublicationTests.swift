@@ -120,8 +120,7 @@ extension Atomic<Int> {
     while !isDone(), shared.wrong.withLock({ $0.isEmpty }), version < 1 << 24 {
       version += 1
       do { try publish(version) } catch PrefixTableError.full {
-        version -= 1
-        table.rollback()  // the readers are behind: nothing to do but wait for them
+        version -= 1  // the readers are behind: what is not committed is written again later
         table.reclaim(oldest: quiescent.oldest())
       }
       largest = max(largest, table.nodeCount)
