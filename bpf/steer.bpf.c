@@ -19,7 +19,8 @@
 //
 //   core    The destination is one of our RLOCs, the protocol UDP, the port 4341. Not a fragment: the kernel reassembles.
 //           Not instance ID 0xFFFFFF: that is encapsulated control (rule D14). IPv4 options and IPv6 extension headers are
-//           walked over. Whether the lengths within agree is the engine's to count.
+//           walked over. Whether the lengths within agree, and whether the options are any that a tunnel's header may carry
+//           (a source route is not), is the engine's to count.
 //
 //   site    The source is in a local EID-prefix of the frame's VLAN. The destination is in none, is no address of this host
 //           and of a kind that is forwarded (no multicast, broadcast, link-local, loopback, unspecified). Not LISP control,

@@ -57,7 +57,7 @@ extension Worker {
     for queue in 0..<queues.count where queues[queue].staged != 0 || queues[queue].isBacklogged { flush(queue) }
   }
 
-  /// Submits and kicks. In copy mode one call sends 32 packets: it goes on until the ring is empty or the kernel wants a rest.
+  /// Submits and kicks. In copy mode one call sends some packets: it goes on until the ring is empty or the kernel wants a rest.
   @inline(never)
   mutating func flush(_ queue: Int) {
     let port = queues[queue].port
@@ -69,12 +69,25 @@ extension Worker {
     queues[queue].stagedBytes = 0
     queues[queue].socket.transmit.submit()
     var tries = 0
-    while queues[queue].socket.transmit.needsWakeup, tries < 64 {
+    var result = WakeResult.again
+    while result == .again, queues[queue].socket.transmit.needsWakeup, tries < 64 {
       counters[.kicks].addAsOnlyWriter(1)
       tries &+= 1
-      if XDPSocket.wakeTransmit(queues[queue].socket.fileDescriptor) != .again { break }
+      result = XDPSocket.wakeTransmit(queues[queue].socket.fileDescriptor)
     }
-    queues[queue].isBacklogged = queues[queue].socket.transmit.pendingCount != 0
+    queues[queue].isDown = result == .interfaceDown
+    queues[queue].isBacklogged = !queues[queue].isDown && queues[queue].socket.transmit.pendingCount != 0
+  }
+
+  /// How many packets wait for an interface to come up. Asks the kernel anew: when one has, they leave.
+  @inline(never)
+  mutating func retryDownedPorts() -> Int {
+    var waiting = 0
+    for queue in 0..<queues.count where queues[queue].isDown {
+      flush(queue)
+      if queues[queue].isDown { waiting &+= queues[queue].socket.transmit.pendingCount }
+    }
+    return waiting
   }
 
   /// Frames whose packets are sent become free.

@@ -191,9 +191,9 @@ public struct Worker: ~Copyable {
     idleTurns = 0
     accountFrames()
     counters[.sleeps].addAsOnlyWriter(1)
+    let isTransmitting = frames.counts.inTransmit > retryDownedPorts()
     reader.offline()
-    control.sleep(
-      queues, milliseconds: frames.counts.inTransmit == 0 ? Self.sleepMilliseconds.idle : Self.sleepMilliseconds.transmitting)
+    control.sleep(queues, milliseconds: isTransmitting ? Self.sleepMilliseconds.transmitting : Self.sleepMilliseconds.idle)
     reader.online()
   }
 

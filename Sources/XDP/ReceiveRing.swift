@@ -40,7 +40,7 @@ public struct ReceiveRing: ~Copyable, Sendable {
 
   /// How many packets, at most `limit`, wait now for `peek`.
   @inlinable @inline(__always)
-  public mutating func upcoming(_ limit: Int) -> Int { ring.upcoming(limit) }
+  public func upcoming(_ limit: Int) -> Int { ring.upcoming(limit) }
 
   /// The descriptor that `receive` gives after `ahead` others; `ahead` is less than what `upcoming` said.
   @inlinable @inline(__always)

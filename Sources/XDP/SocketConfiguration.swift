@@ -61,7 +61,7 @@ public enum WakeResult: Equatable, Sendable {
   /// The kernel has done what it would. If the transmit ring still has something pending, the completion ring is full, the
   /// card is busy or a descriptor was invalid: drain completions before the next wake-up.
   case done
-  /// The kernel stopped for now (EAGAIN, EBUSY, ENOBUFS; in copy mode after 32 packets): wake it again.
+  /// The kernel stopped for now (EAGAIN, EBUSY, ENOBUFS; in copy mode after some packets): wake it again.
   case again
   /// The interface is down or gone (ENETDOWN, ENXIO): close the socket and bind anew when it is back.
   case interfaceDown

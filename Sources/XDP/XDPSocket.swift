@@ -70,11 +70,11 @@ public struct XDPSocket: ~Copyable, Sendable {
   }
 
   /// Close now: the queue is free for another socket a moment later (the kernel finishes in the background). Take the
-  /// socket out of the XSKMAP first, or detach the program. Frames that were in its rings: `FramePool.reclaim`.
+  /// socket out of the XSKMAP first, or detach the program. Frames that were in its rings are lost to their pool.
   public consuming func close() {}
 
   /// Make the kernel send what is in the transmit ring: when `transmit.needsWakeup`, after `submit()`. In copy mode one
-  /// call sends at most 32 packets: call until `transmit.pendingCount` is 0, but bound the attempts, for a slow receiver
+  /// call sends at most 128 packets, 32 before Linux 6.17: call until `transmit.pendingCount` is 0, but bound the attempts, for a slow receiver
   /// answers `.again` for as long as it is slow. Safe at any time, also when nothing is pending. Thread: the worker.
   public func wakeTransmit() -> WakeResult { Self.wakeTransmit(fileDescriptor) }
 

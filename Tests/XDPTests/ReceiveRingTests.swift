@@ -45,6 +45,22 @@ import Testing
     #expect(free == 2, "what was looked at keeps its place")
   }
 
+  @Test func `looking ahead does not hide what comes after the look`() {
+    let memory = RingMemory<Descriptor>(capacity: 8, filledWith: Descriptor(address: 0xA5, length: 0xA5))
+    var ring = ReceiveRing(over: memory)
+    var kernel = TransmitRing(over: memory)
+    func send(_ numbers: Range<UInt64>) {
+      for number in numbers { _ = kernel.transmit(Descriptor(address: number, length: 64)) }
+      kernel.submit()
+    }
+    send(0..<3)
+    let seen = ring.upcoming(8)
+    send(3..<6)
+    var batch = [Descriptor](repeating: Descriptor(address: 0, length: 0), count: 8)
+    let taken = batch.withUnsafeMutableBufferPointer { ring.receive(into: $0, upTo: 8) }
+    #expect(seen == 3 && taken == 6)
+  }
+
   @Test func `packets taken one by one hold their places until the release`() {
     let memory = RingMemory<Descriptor>(capacity: 4, filledWith: Descriptor(address: 0xA5, length: 0xA5))
     var ring = ReceiveRing(over: memory)

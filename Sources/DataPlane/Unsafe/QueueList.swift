@@ -14,8 +14,10 @@ public struct PortQueue: ~Copyable {
   /// Packets on the transmit ring that the kernel has not been told of.
   var staged: UInt64 = 0
   var stagedBytes: UInt64 = 0
-  /// The kernel has not taken everything it was told of.
+  /// The kernel has not taken everything it was told of, and may at any moment.
   var isBacklogged = false
+  /// The kernel takes nothing: the interface is down.
+  var isDown = false
 
   public init(socket: consuming XDPSocket, port: Int, busyPolls: Bool = false) {
     self.socket = socket

@@ -95,8 +95,8 @@ import Synchronization
 
   /// How many entries, at most `limit`, wait now for `peek`.
   @inlinable @inline(__always)
-  public mutating func upcoming(_ limit: Int) -> Int {
-    end = unsafe producer.pointee.load(ordering: .acquiring)  // SAFETY: I1
+  public func upcoming(_ limit: Int) -> Int {
+    let end = unsafe producer.pointee.load(ordering: .acquiring)  // SAFETY: I1
     return min(Int(end &- next), limit)
   }
 
