@@ -108,6 +108,42 @@ extension Netns {
       }
     }
 
+    @Test func `packets that wait for a port which is down keep no worker awake, and leave when it comes up`() throws {
+      try TestBed.run { bed in
+        try bed.warmUp()
+        let router = bed.sites.siteA.router
+        func waiting() throws -> Int { try bed.a.status().workers.map(\.frames.transmit).reduce(0, +) }
+        func sleeps() throws -> UInt64 { try bed.a.status().workers.map(\.sleeps).reduce(0, +) }
+        func takeUp() throws {
+          try router.ip("link set core up")
+          try router.ip("route add default via \(bed.sites.siteA.coreGateway(.ipv4))")
+        }
+        var flow = bed.flow(.ipv4)
+        (flow.packetsPerSecond, flow.duration) = (20_000, .seconds(60))
+        // The port goes down a moment before the router hears of it: some packets are caught, sooner or later.
+        for _ in 0..<20 {
+          let traffic = try flow.start()
+          try Interruption.sleep(.milliseconds(50))
+          try router.ip("link set core down")
+          _ = try traffic.finish()
+          try Interruption.sleep(.milliseconds(300))
+          if try waiting() > 0 { break }
+          try takeUp()
+          try Interruption.sleep(.milliseconds(300))
+        }
+        #expect(try waiting() > 0, "no packet was caught in twenty attempts")
+        let before = try sleeps()
+        try Interruption.sleep(.seconds(2))
+        #expect(try sleeps() - before < 100, "a sleep is a tenth of a second when nothing happens")
+        try takeUp()
+        try Interruption.wait(for: "the packets to leave", atMost: .seconds(2)) { () throws(LabError) in
+          do { return try waiting() == 0 } catch { throw error as? LabError ?? .wrongData("\(error)") }
+        }
+        let result = try bed.flow(.ipv4).run()
+        #expect(result.isClean, "\(result)")
+      }
+    }
+
     @Test func `mappings replaced while UDP runs lose nothing`() throws {
       let options = TestBed.Options(configure: { configuration, _ in configuration.mappings = [] })
       try TestBed.run(options) { bed in
@@ -129,6 +165,16 @@ extension Netns {
         }
         let result = try traffic.finish()
         #expect(result.lost == 0 && result.duplicated == 0 && result.damaged == 0, "\(result)")
+      }
+    }
+
+    @Test func `a mapping named twice in one delete goes once, with all others named or not at all`() throws {
+      try TestBed.run { bed in
+        let eids = try bed.a.mappings().map(\.eid)
+        let (first, second) = (eids[0], eids[1])
+        #expect(try bed.a.ask(.delete([first, first])) == .changed(1))
+        #expect(throws: LabError.self) { try bed.a.ask(.delete([second, first])) }
+        #expect(try bed.a.mappings().count == eids.count - 1)
       }
     }
   }

@@ -55,6 +55,7 @@ extension Router: ControlService {
   }
 
   private func delete(_ prefixes: [EIDPrefix]) throws -> Int {
+    let prefixes = Set(prefixes).sorted()
     var removed: [Mapping] = []
     for eid in prefixes {
       guard let mapping = mapCache[eid] else {
