@@ -149,8 +149,8 @@ def cpu_use(pid):
 class L2Forward:
     """The reference: L2Forward/l2forward.c."""
 
-    def __init__(self, name="l2forward", options=()):
-        self.name, self.options = name, options
+    def __init__(self, name="l2forward", options=(), is_searched=True):
+        self.name, self.options, self.is_searched = name, options, is_searched
 
     def output_port(self, direction):
         return DISCARD if direction == "encap" else LISP_DATA  # what came in, unchanged
@@ -190,7 +190,7 @@ rlocs = [{{ address = "{rloc}", priority = 1, weight = 100 }}]
 """
 
     def __init__(self, executable):
-        self.name, self.executable = "xtr", executable
+        self.name, self.executable, self.is_searched = "xtr", executable, True
 
     def output_port(self, direction):
         return LISP_DATA if direction == "encap" else DISCARD

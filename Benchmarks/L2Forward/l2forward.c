@@ -9,6 +9,8 @@
 // polling policies:
 //   adaptive  spin over empty rings for a while, then sleep in poll(2)
 //   busy      never sleep
+// With --transmit-budget and --batches it takes two more of the router's choices, which a plain forwarder does not: how many frames one
+// sendto(2) may take, and how many batches are moved before it.
 // With --socket-polling it also runs the driver's poll itself, by recvfrom(2) on a socket that prefers busy polling. That is
 // for drivers which name their queues' NAPI to the kernel; veth does not (Linux 6.18), and there it has no effect.
 
@@ -40,6 +42,9 @@
 #endif
 #ifndef SO_BUSY_POLL_BUDGET
 #define SO_BUSY_POLL_BUDGET 70
+#endif
+#ifndef XDP_MAX_TX_SKB_BUDGET
+#define XDP_MAX_TX_SKB_BUDGET 9
 #endif
 
 enum {
@@ -73,6 +78,8 @@ static uint64_t freeFrames[frameCount];
 static uint32_t freeCount;
 static bool busy, socketPolling;
 static uint32_t fillTarget = fillSize;
+static uint32_t batchesPerTurn = 1;
+static int transmitBudget;  // 0: the kernel's own
 static uint64_t spinNanoseconds = 20000;
 static volatile sig_atomic_t stopping;
 
@@ -148,6 +155,8 @@ static void openPort(struct Port *port) {
   if (error) fail("binding to", port->name, -error);
   port->fd = xsk_socket__fd(port->socket);
   if (socketPolling) setSocketPolling(port);
+  if (transmitBudget && setsockopt(port->fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &transmitBudget, sizeof transmitBudget) < 0)
+    fail("transmit budget of", port->name, errno);
 }
 
 static void allocateMemory(void) {
@@ -200,16 +209,11 @@ static inline void setAddresses(uint8_t *frame, const struct Port *leaving) {
   memcpy(frame + 6, &leaving->own, 6);
 }
 
-/// Moves up to one batch from `in` to `out`; returns how many frames came.
-static inline uint32_t forward(struct Port *in, struct Port *out) {
+/// Moves up to one batch from `in` to the transmit ring of `out`; returns how many frames came.
+static inline uint32_t move(struct Port *in, struct Port *out) {
   uint32_t first, place = 0;
-  reclaim(out);
-  refill(in);
   uint32_t count = xsk_ring_cons__peek(&in->receive, batchSize, &first);
-  if (!count) {
-    if (socketPolling || xsk_ring_prod__needs_wakeup(&in->fill)) recvfrom(in->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
-    return 0;
-  }
+  if (!count) return 0;
   in->frames -= count;
   in->received += count;
   uint32_t room = xsk_prod_nb_free(&out->transmit, count);
@@ -229,8 +233,22 @@ static inline uint32_t forward(struct Port *in, struct Port *out) {
   if (leaving) xsk_ring_prod__submit(&out->transmit, leaving);
   out->transmitted += leaving;
   out->dropped += count - leaving;
-  kick(out);
   return count;
+}
+
+/// One turn from `in` to `out`; returns how many frames came.
+static inline uint32_t forward(struct Port *in, struct Port *out) {
+  reclaim(out);
+  refill(in);
+  uint32_t moved = 0;
+  for (uint32_t batch = 0; batch < batchesPerTurn; batch++) {
+    uint32_t count = move(in, out);
+    moved += count;
+    if (count < batchSize) break;
+  }
+  if (moved) kick(out);
+  else if (socketPolling || xsk_ring_prod__needs_wakeup(&in->fill)) recvfrom(in->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
+  return moved;
 }
 
 static void run(void) {
@@ -267,6 +285,7 @@ static void report(void) {
 static void usage(void) {
   fprintf(stderr,
           "usage: l2forward [--busy] [--socket-polling] [--spin MICROSECONDS] [--fill FRAMES] [--cpu N]\n"
+          "                 [--transmit-budget FRAMES] [--batches N]\n"
           "                 PORT PEER-MAC PORT PEER-MAC\n");
   exit(2);
 }
@@ -274,12 +293,15 @@ static void usage(void) {
 static void parse(int count, char **arguments) {
   static const struct option options[] = {
       {"busy", no_argument, 0, 'b'}, {"socket-polling", no_argument, 0, 'p'}, {"spin", required_argument, 0, 's'},
-      {"fill", required_argument, 0, 'f'}, {"cpu", required_argument, 0, 'c'}, {0}};
+      {"fill", required_argument, 0, 'f'}, {"cpu", required_argument, 0, 'c'},
+      {"transmit-budget", required_argument, 0, 't'}, {"batches", required_argument, 0, 'n'}, {0}};
   for (int option; (option = getopt_long(count, arguments, "", options, NULL)) != -1;) {
     if (option == 'b') busy = true;
     else if (option == 'p') socketPolling = true;
     else if (option == 's') spinNanoseconds = strtoull(optarg, NULL, 10) * 1000;
     else if (option == 'f') fillTarget = (uint32_t)strtoul(optarg, NULL, 10);
+    else if (option == 't') transmitBudget = atoi(optarg);
+    else if (option == 'n') batchesPerTurn = (uint32_t)strtoul(optarg, NULL, 10);
     else if (option == 'c') {
       cpu_set_t set;
       CPU_ZERO(&set);
@@ -287,7 +309,7 @@ static void parse(int count, char **arguments) {
       if (sched_setaffinity(0, sizeof set, &set) < 0) fail("pinning to CPU", optarg, errno);
     } else usage();
   }
-  if (count - optind != 4 || fillTarget < batchSize || fillTarget > fillSize) usage();
+  if (count - optind != 4 || fillTarget < batchSize || fillTarget > fillSize || batchesPerTurn < 1) usage();
   for (int i = 0; i < 2; i++) {
     ports[i].name = arguments[optind + 2 * i];
     if (!if_nametoindex(ports[i].name)) fail("interface", ports[i].name, ENODEV);

@@ -14,12 +14,38 @@ struct Row {
   var reference: String
   var referenceValue: Double
   var ratio: Double
+  /// What is asked of it.
+  var bar: Bar?
+
+  /// A limit that a figure of the row must not exceed.
+  enum Bar {
+    case value(Double)
+    case ratio(Double)
+  }
+
+  /// Whether the bar is met; nil without one.
+  var isMet: Bool? {
+    switch bar {
+    case .value(let limit): value <= limit
+    case .ratio(let limit): ratio <= limit
+    case nil: nil
+    }
+  }
+
+  private var barText: String {
+    switch bar {
+    case .value(let limit): "value ≤ \(limit)"
+    case .ratio(let limit): "ratio ≤ \(limit)"
+    case nil: ""
+    }
+  }
 
   var json: String {
-    let fields = [
+    var fields = [
       "\"name\": \"\(name)\"", "\"metric\": \"\(metric)\"", "\"unit\": \"\(unit)\"", "\"value\": \(thousandths(value))",
       "\"reference\": \"\(reference)\"", "\"reference_value\": \(thousandths(referenceValue))", "\"ratio\": \(thousandths(ratio))",
     ]
+    if let isMet { fields += ["\"bar\": \"\(barText)\"", "\"met\": \(isMet)"] }
     return "{" + fields.joined(separator: ", ") + "}"
   }
 }
@@ -39,6 +65,9 @@ struct Calibration {
     }.sorted()
     (minimum, median) = (samples[0], samples[samples.count / 2])
   }
+
+  /// The clock, if a step is four cycles.
+  var gigahertz: Double { 4 / minimum }
 
   var json: String { "{\"min\": \(thousandths(minimum)), \"median\": \(thousandths(median))}" }
 }
