@@ -20,6 +20,7 @@ extension Engine {
   private mutating func readInnerHeaders(_ batch: inout Batch, _ members: PacketSet, port: Int, state: ForwardingStateReader) {
     let (packets, count) = (batch.packets, batch.count)
     let table = state.table
+    sources.begin(generation: state.generation)
     var roots = RootsCache()
     var known = KnownSources()
     for i in 0..<count where members.contains(i) {
@@ -116,7 +117,8 @@ extension Engine {
       let hash = FlowHash.of(inner)
       packet.describe(4, inner.totalLength, inner.timeToLive, inner.trafficClass, hash)
       lookups.put(place, roots.ipv4, raw: inner.rawDestination, in: table)
-      if !known.ipv4.contains(roots.ipv4, UInt64(inner.rawSource)) {
+      let source = UInt64(inner.rawSource)
+      if !known.ipv4.contains(roots.ipv4, source), !sources.contains(SourceCache.key(instance, family: 4), source, 0) {
         packet.sourcePlace = lookUpSource(.v4(IPv4Address(rawValue: inner.source)), roots.ipv4, table, state, &known.ipv4)
       }
     } else if ethernet.etherType == EtherType.ipv6.rawValue {
@@ -124,7 +126,8 @@ extension Engine {
       let hash = FlowHash.of(inner)
       packet.describe(6, inner.totalLength, inner.hopLimit, inner.trafficClass, hash)
       lookups.put(place, roots.ipv6, raw: inner.rawDestination, in: table)
-      if !known.ipv6.contains(roots.ipv6, inner.rawSource.0) {
+      let (high, low) = inner.rawSource
+      if !known.ipv6.contains(roots.ipv6, high), !sources.contains(SourceCache.key(instance, family: 6), high, low) {
         packet.sourcePlace = lookUpSource(.v6(inner.source), roots.ipv6, table, state, &known.ipv6)
       }
     } else {
@@ -153,13 +156,14 @@ extension Engine {
 
   /// Stage 3: is the source ours, what does the destination's mapping say, which locator takes the flow.
   @inline(__always)
-  private func chooseLocator(_ packet: inout Packet, _ place: Int, _ chain: ForwardingChain, source: inout SourceCheck) {
+  private mutating func chooseLocator(_ packet: inout Packet, _ place: Int, _ chain: ForwardingChain, source: inout SourceCheck) {
     if packet.sourcePlace != Packet.knownSource {
       let from = lookups[Int(packet.sourcePlace)]
       if from != source.localMapping || from == 0 {
         guard isLocal(from, chain) else { return packet.verdict = .drop(.sourceNotLocal) }
         source.localMapping = from
       }
+      remember(packet)
     }
     let mapping = lookups[place]
     guard mapping != 0 else { return packet.verdict = .punt(.miss) }
@@ -175,6 +179,18 @@ extension Engine {
     unsafe TemplateBlock(base: template).prefetch()
     unsafe packet.template = unsafe template
     packet.counter = record.counters &+ choice >> 24
+  }
+
+  /// The source of a packet is ours.
+  @inline(never)
+  private mutating func remember(_ packet: Packet) {
+    let key = SourceCache.key(packet.instanceID, family: packet.innerFamily)
+    if packet.innerFamily == 4, let inner = IPv4View(packet.inner) {
+      sources.insert(key, UInt64(inner.rawSource), 0)
+    } else if let inner = IPv6View(packet.inner) {
+      let (high, low) = inner.rawSource
+      sources.insert(key, high, low)
+    }
   }
 
   /// Whether a mapping is one of our own EID-prefixes (rule E15).

@@ -251,6 +251,29 @@ import Wire
     #expect(rig.send(Frame.of(inner.octets), port: Port.site).verdict == .drop(.sourceNotLocal))
   }
 
+  @Test func `E15 sources that were found to be ours are asked for again when the mappings have changed`() throws {
+    let rig = try Rig()
+    let hosts = (0..<20).flatMap { ["10.1.0.\($0)", "2001:db8:a::\($0)"] }
+    for host in hosts { try rig.local("\(host)/\(host.contains(":") ? 128 : 32)", host: rig.delivery()) }
+    for eid in ["10.2.0.0/16", "2001:db8:b::/48"] { try rig.remote(eid, over: [rig.tunnel(to: Rig.peer4)]) }
+    rig.publisher.publish()
+    let frames = hosts.map { host in
+      var inner: IPPacket = host.contains(":") ? .v6() : .v4()
+      inner.source = host
+      return Frame.of(inner.octets)
+    }
+    func refused() -> [String] { zip(hosts, rig.send(frames, port: Port.site)).filter { $1.verdict == .drop(.sourceNotLocal) }.map(\.0) }
+    for _ in 0..<3 { #expect(refused() == []) }
+    // Two of them move to the other site, and back.
+    let moved = ["10.1.0.7", "2001:db8:a::7"]
+    for host in moved { try rig.remote("\(host)/\(host.contains(":") ? 128 : 32)", over: [rig.tunnel(to: Rig.peer4)]) }
+    rig.publisher.publish()
+    for _ in 0..<3 { #expect(refused() == moved) }
+    for host in moved { try rig.local("\(host)/\(host.contains(":") ? 128 : 32)", host: rig.delivery()) }
+    rig.publisher.publish()
+    for _ in 0..<3 { #expect(refused() == []) }
+  }
+
   @Test func `E16 source and destination are looked up in the instance of port and VLAN`() throws {
     let rig = try Rig()
     // The same prefixes in two instances, behind different RLOCs.

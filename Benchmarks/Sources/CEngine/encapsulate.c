@@ -56,6 +56,28 @@ static inline bool is_known_ipv4(const struct known_range *known, uint32_t root,
   return root == known->root && ((address ^ (uint32_t)known->high) & (uint32_t)known->mask) == 0;
 }
 
+// Single sources: DataPlane/SourceCache.swift.
+
+static inline uint32_t source_key(uint32_t instance, uint8_t family) { return (uint32_t)family << 24 | instance; }
+
+static inline size_t source_place(uint64_t high, uint64_t low) { return ((high ^ low) * 0x9E3779B97F4A7C15) >> 57; }
+
+static inline bool is_remembered(const struct cengine *engine, uint32_t key, uint64_t high, uint64_t low) {
+  const struct source *source = &engine->sources[source_place(high, low)];
+  return source->key == key && source->high == high && source->low == low;
+}
+
+COLD void remember(struct cengine *engine, const struct packet *packet) {
+  const uint8_t *p = packet->start + packet->inner_offset;
+  uint64_t high = packet->inner_family == 4 ? raw32(p + 12) : raw64(p + 8), low = packet->inner_family == 4 ? 0 : raw64(p + 16);
+  engine->sources[source_place(high, low)] = (struct source){source_key(packet->instance, packet->inner_family), high, low};
+}
+
+COLD void forget_sources(struct cengine *engine, uint64_t generation) {
+  engine->generation = generation;
+  memset(engine->sources, 0, sizeof engine->sources);
+}
+
 COLD uint16_t look_up_source(struct lookups *lookups, uint32_t root, const uint8_t *source, size_t bytes, struct table_view table,
                              const struct chain *chain, struct known_range *known) {
   if (!known->is_decided) {
@@ -103,13 +125,13 @@ static HOT void read_inner(struct cengine *engine, size_t place, unsigned port, 
     if (!has_valid_header_checksum(p)) { packet->verdict = HEADER_CHECKSUM_WRONG; return; }
     describe(packet, 4, u16(p + 2), p[8], p[1], hash_ipv4(p));
     put_lookup(&engine->lookups, place, table, roots.ipv4, p + 16, 4);
-    if (!is_known_ipv4(&known[0], roots.ipv4, raw32(p + 12)))
+    if (!is_known_ipv4(&known[0], roots.ipv4, raw32(p + 12)) && !is_remembered(engine, source_key(instance, 4), raw32(p + 12), 0))
       packet->source_place = look_up_source(&engine->lookups, roots.ipv4, p + 12, 4, table, chain, &known[0]);
   } else if (type == 0x86DD) {
     if (!is_ipv6(p, length) || u16(p + 4) + 40u > 0xFFFF) { packet->verdict = INNER_MALFORMED; return; }
     describe(packet, 6, u16(p + 4) + 40, p[7], u16(p) >> 4, hash_ipv6(p));
     put_lookup(&engine->lookups, place, table, roots.ipv6, p + 24, 16);
-    if (!is_known(&known[1], roots.ipv6, raw64(p + 8)))
+    if (!is_known(&known[1], roots.ipv6, raw64(p + 8)) && !is_remembered(engine, source_key(instance, 6), raw64(p + 8), raw64(p + 16)))
       packet->source_place = look_up_source(&engine->lookups, roots.ipv6, p + 8, 16, table, chain, &known[1]);
   } else {
     packet->verdict = NOT_IP;
@@ -138,6 +160,7 @@ static HOT void choose_locator(struct cengine *engine, size_t place, const struc
       if (!is_local(from, chain)) { packet->verdict = SOURCE_NOT_LOCAL; return; }
       *local = from;
     }
+    remember(engine, packet);
   }
   uint32_t mapping = engine->lookups.items[place].value;
   if (mapping == 0) { packet->verdict = MISS; return; }
@@ -219,6 +242,7 @@ static STAGE void read_inner_headers(struct cengine *engine, unsigned port, cons
   struct roots_cache cache = {.instance = NO_INSTANCE};
   struct table_view table = state->table;
   struct known_range known[2] = {{.root = ~0u}, {.root = ~0u}};
+  if (state->generation != engine->generation) forget_sources(engine, state->generation);
   for (size_t i = 0, count = engine->count; i < count; i++) read_inner(engine, i, port, state, table, chain, &cache, known);
 }
 
