@@ -48,7 +48,7 @@ def paired_row(name, metric, unit, pairs, reference):
 
 def with_bar(row, key, relation, limit):
     """The row with what is asked of it: `key` ("ratio", "value") ≥ or ≤ `limit`, and whether it holds."""
-    met = row[key] >= limit if relation == "≥" else row[key] <= limit
+    met = row[key] is not None and (row[key] >= limit if relation == "≥" else row[key] <= limit)
     return row | {"bar": f"{key} {relation} {limit:g}", "met": met}
 
 

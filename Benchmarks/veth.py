@@ -83,9 +83,8 @@ def take_turn(testbed, scenario, forwarder, plan, searching, directory):
         turn["memory_mb"] = resident_memory(process.pid)
         if searching:
             turn["ndr_mpps"] = search_ndr(load, process, result["received_mpps"], plan)
-            if turn["ndr_mpps"]:
-                trials = [load.run(turn["ndr_mpps"] * 0.9e6, plan.trial) for _ in range(plan.trials)]
-                turn["below_ndr"] = [(trial["lost"], trial["sent"]) for trial in trials]
+            trials = [load.run(turn["ndr_mpps"] * 0.9e6, plan.trial) for _ in range(plan.trials if turn["ndr_mpps"] else 0)]
+            turn["below_ndr"] = [(trial["lost"], trial["sent"]) for trial in trials]
         return turn
     finally:
         load.close()
@@ -125,12 +124,14 @@ def judged(rows):
     return [met.get(id(row), row) for row in rows]
 
 
-def below_ndr_row(label, forwarder, trials):
-    """What the best of the trials at 0.9 NDR lost, and what became of the others."""
-    row = results.row(label, f"least loss at 0.9 NDR, {forwarder}", "packets", min(lost for lost, _ in trials))
+def below_ndr_row(label, forwarder, turns):
+    """What the best trial at 0.9 NDR lost in the worst of the turns, and what became of all trials. No value: a turn found no rate."""
+    least = [min((lost for lost, _ in trials), default=None) for trials in turns]
+    row = results.row(label, f"least loss at 0.9 NDR, {forwarder}", "packets", None if None in least else max(least))
+    trials = [trial for turn in turns for trial in turn]
     lossless, lost, sent = sum(lost == 0 for lost, _ in trials), sum(lost for lost, _ in trials), sum(sent for _, sent in trials)
     return row | {"trials": len(trials), "lossless": lossless, "lost": lost, "sent": sent,
-                  "note": f"{lossless} of {len(trials)} trials lost nothing; all together {lost} of {sent}"}
+                  "note": f"{lossless} of {len(trials)} trials lost nothing; all together {lost / max(1, sent):.1%} ({lost} of {sent})"}
 
 
 def rows_of(name, measured, reference, subject):
@@ -138,13 +139,13 @@ def rows_of(name, measured, reference, subject):
     for scenario, turns in measured.items():
         label = f"{name}/{scenario.direction}-{scenario.sizes}"
         for key, metric, unit in METRICS:
-            pairs = [(own[key], its[key]) for own, its in zip(turns[subject], turns[reference]) if own.get(key) and its.get(key)]
+            # No rate without loss is a rate of 0; without the reference's there is no ratio.
+            pairs = [(own[key], its[key]) for own, its in zip(turns[subject], turns[reference]) if key in own and its.get(key)]
             if pairs:
                 rows.append(results.paired_row(label, metric, unit, pairs, reference))
         searched = all(any("below_ndr" in turn for turn in turns[forwarder]) for forwarder in (subject, reference))
         for forwarder in (subject, reference) if searched else ():
-            trials = [trial for turn in turns[forwarder] for trial in turn.get("below_ndr", [])]
-            rows.append(below_ndr_row(label, forwarder, trials))
+            rows.append(below_ndr_row(label, forwarder, [turn["below_ndr"] for turn in turns[forwarder] if "below_ndr" in turn]))
         waited = max(turn["waited"] for its in turns.values() for turn in its)
         if waited > DISTURBED:
             note = f"disturbed: other programs took up to {waited:.0%} of a forwarder's CPU"

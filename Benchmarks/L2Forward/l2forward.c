@@ -156,7 +156,8 @@ static void openPort(struct Port *port) {
   port->fd = xsk_socket__fd(port->socket);
   if (socketPolling) setSocketPolling(port);
   if (transmitBudget && setsockopt(port->fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &transmitBudget, sizeof transmitBudget) < 0)
-    fail("transmit budget of", port->name, errno);
+    fprintf(stderr, "l2forward: transmit budget of %s: %s; the kernel's own is used (it can be set since Linux 6.17)\n", port->name,
+            strerror(errno));
 }
 
 static void allocateMemory(void) {

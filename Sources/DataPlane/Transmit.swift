@@ -47,7 +47,7 @@ extension Worker {
     for _ in 0..<8 {
       flush(queue)
       collectCompletions(queue)
-      if queues[queue].socket.transmit.freeCount > 0 { return }
+      if queues[queue].socket.transmit.freeCount > 0 || queues[queue].isDown { return }
     }
   }
 
@@ -79,14 +79,14 @@ extension Worker {
     queues[queue].isBacklogged = !queues[queue].isDown && queues[queue].socket.transmit.pendingCount != 0
   }
 
-  /// How many packets wait for an interface to come up. Asks the kernel anew: when one has, they leave.
+  /// An interface that was down may be up: what waits for it leaves then.
   @inline(never)
-  mutating func retryDownedPorts() -> Int {
+  mutating func retryDownedPorts() { for queue in 0..<queues.count where queues[queue].isDown { flush(queue) } }
+
+  /// How many packets wait for an interface to come up.
+  var downedBacklog: Int {
     var waiting = 0
-    for queue in 0..<queues.count where queues[queue].isDown {
-      flush(queue)
-      if queues[queue].isDown { waiting &+= queues[queue].socket.transmit.pendingCount }
-    }
+    for queue in 0..<queues.count where queues[queue].isDown { waiting &+= queues[queue].socket.transmit.pendingCount }
     return waiting
   }
 

@@ -25,6 +25,8 @@ public struct Worker: ~Copyable {
   static let batchesPerTurn = 2
   /// Empty turns before an adaptive worker sleeps: some tens of microseconds.
   static let idleTurnsBeforeSleep = 256
+  /// How often an interface that was down is tried again: some tens of microseconds, and after each sleep.
+  static let turnsBetweenRetries: UInt32 = 256
   /// Longest sleep, so that a lost wake-up costs this much at worst; and while frames are being transmitted, whose return wakes nobody.
   static let sleepMilliseconds: (idle: Int32, transmitting: Int32) = (100, 1)
 
@@ -48,6 +50,7 @@ public struct Worker: ~Copyable {
   private let policy: PollPolicy
   private let descriptors = DescriptorBatch()
   private var idleTurns = 0
+  private var turns: UInt32 = 0
 
   /// `frames` are this worker's slice of `memory`; `queues` its sockets, at most one worker per socket.
   public init(
@@ -77,6 +80,8 @@ public struct Worker: ~Copyable {
       let received = turn()
       reader.quiescent()
       counters[.loops].addAsOnlyWriter(1)
+      turns &+= 1
+      if turns % Self.turnsBetweenRetries == 0 { retryDownedPorts() }
       if received != 0 {
         idleTurns = 0
       } else {
@@ -187,12 +192,13 @@ public struct Worker: ~Copyable {
     counters[.idleLoops].addAsOnlyWriter(1)
     idleTurns &+= 1
     control.pause()
-    guard policy == .adaptive, idleTurns >= Self.idleTurnsBeforeSleep else { return }
+    guard idleTurns >= Self.idleTurnsBeforeSleep else { return }
     idleTurns = 0
     accountFrames()
+    guard policy == .adaptive else { return }
     counters[.sleeps].addAsOnlyWriter(1)
-    let isTransmitting = frames.counts.inTransmit > retryDownedPorts()
     reader.offline()
+    let isTransmitting = frames.counts.inTransmit > downedBacklog
     control.sleep(queues, milliseconds: isTransmitting ? Self.sleepMilliseconds.transmitting : Self.sleepMilliseconds.idle)
     reader.online()
   }

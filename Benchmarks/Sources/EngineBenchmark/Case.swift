@@ -20,10 +20,22 @@ struct Case {
   var families: Families
   var sizes: Sizes
   var prefixCount: Int
+  /// Encapsulation: that many hosts of the site send, each with an entry of its own; 0: hosts under one prefix.
+  var hostCount = 0
 
-  var name: String { "engine/\(direction.rawValue)/\(families.rawValue)/\(sizes.rawValue)/\(prefixCount)" }
+  var name: String {
+    "engine/\(direction.rawValue)/\(families.rawValue)/\(sizes.rawValue)/\(prefixCount)" + (hostCount > 0 ? "/\(hostCount)-hosts" : "")
+  }
 
-  static var all: [Case] {
+  static var all: [Case] { matrix + withHosts }
+
+  private static var withHosts: [Case] {
+    [Families.v4v4, .v6v4].flatMap { families in
+      [16, 200, 2000].map { Case(direction: .encap, families: families, sizes: .small, prefixCount: 1, hostCount: $0) }
+    }
+  }
+
+  private static var matrix: [Case] {
     Direction.allCases.flatMap { direction in
       Families.allCases.flatMap { families in
         Sizes.allCases.flatMap { sizes in

@@ -20,7 +20,9 @@ enum PacketBuilder {
     let byteCount = shape.innerFrameByteCount(&random) - 14
     let prefix = site.destinations[Int(random.next() % UInt64(site.destinations.count))]
     let destination = host(of: prefix, &random)
-    let source = host(of: site.localPrefix, &random)
+    let source =
+      shape.hostCount > 0
+      ? Site.host(Int(random.next() % UInt64(shape.hostCount)), of: site.localPrefix) : host(of: site.localPrefix, &random)
     let udp = UDPHeader(
       sourcePort: UInt16(truncatingIfNeeded: random.next()), destinationPort: 443,
       payloadLength: byteCount - (destination.family == .ipv4 ? 28 : 48))

@@ -28,7 +28,7 @@ struct Site {
     localPrefix =
       shape.families.innerIsIPv6
       ? IPPrefix(masking: .v6(IPv6Address(high: 0x2001_0DB8_0AAA_0000, low: 0)), length: 48)
-      : IPPrefix(masking: .v4(IPv4Address(rawValue: 0x0A00_0100)), length: 24)
+      : IPPrefix(masking: .v4(IPv4Address(rawValue: 0x0A00_0100)), length: shape.hostCount > 0 ? 16 : 24)
     destinations = Self.prefixes(shape, &random)
     publisher.setPort(Self.sitePort, PortState(role: .site, instance: Self.instance))
     publisher.setPort(Self.corePort, PortState(role: .core))
@@ -42,8 +42,20 @@ struct Site {
     if shape.direction == .encap {
       let local = try publisher.addSet(LocatorSet(.local))
       try publisher.setMapping(EIDPrefix(Self.instance, localPrefix), set: local, counters: 0)
+      for host in 0..<shape.hostCount {
+        try publisher.setMapping(EIDPrefix(Self.instance, IPPrefix(host: Self.host(host, of: localPrefix))), set: local, counters: 0)
+      }
     }
     publisher.publish()
+  }
+
+  /// The site's hosts are numbered from the beginning of its prefix.
+  static func host(_ number: Int, of prefix: IPPrefix) -> IPAddress {
+    let bits = prefix.address.leftAligned
+    switch prefix.family {
+    case .ipv4: return .v4(IPv4Address(rawValue: UInt32(truncatingIfNeeded: bits.high >> 32) + UInt32(number)))
+    case .ipv6: return .v6(IPv6Address(high: bits.high, low: UInt64(number)))
+    }
   }
 
   /// Distinct random /24 of the unicast space, or /48 of 2000::/3; none inside the local prefix.

@@ -33,7 +33,7 @@ final class ExceptionPath {
   var onMiss: (InstanceID, IPAddress, IPAddress?) -> Void = { _, _, _ in }
   /// Whether anybody wants to be told.
   var areMissesWanted: () -> Bool = { false }
-  /// Whether an address is an EID of our own in an instance.
+  /// Whether an address is an EID of our own in an instance, and has not moved away.
   var isOwnEID: (InstanceID, IPAddress) -> Bool = { _, _ in false }
 
   private final class Device {
@@ -147,7 +147,7 @@ final class ExceptionPath {
   private func ownAddress(of family: AddressFamily, for item: PuntRing.Item) -> IPAddress? {
     let arrival = ports.filter { $0.number == item.port && $0.configuration.role.facesSite }
     let others = ports.filter { $0.siteTag(of: item.instanceID) != nil }
-    let near = (arrival + others).flatMap { kernel.globalAddresses($0.index) }
+    let near = (arrival + others + ports).flatMap { kernel.globalAddresses($0.index) }
     let candidates = (near + kernel.globalAddresses()).filter { $0.family == family }
     return candidates.first { isOwnEID(item.instanceID, $0) } ?? candidates.first
   }
@@ -168,7 +168,7 @@ final class ExceptionPath {
       send(frame)
     } else if verdict.isTransmit, let header = EthernetView(frame) {
       send(frame.dropFirst(header.payloadOffset))
-    } else if verdict.puntReason == .nativeForward || isOwnEID(instance, destination) {
+    } else if verdict.puntReason == .nativeForward || verdict == .drop(.sourceNotLocal) && isOwnEID(instance, destination) {
       inject(PacketBuffer(packet).bytes, instance)
     } else {
       count(false)

@@ -84,7 +84,9 @@ actor Router {
     exceptions.onMiss = { [self] instance, eid, source in
       assumeIsolated { $0.server?.publish(.miss(instanceID: instance, eid: eid, source: source)) }
     }
-    exceptions.isOwnEID = { [site] in site.databasePrefix(of: EIDPrefix($0, IPPrefix(host: $1))) != nil }
+    exceptions.isOwnEID = { [self] instance, address in
+      assumeIsolated { $0.site.isOwn(EIDPrefix(instance, IPPrefix(host: address)), hiddenBy: $0.mapCache) }
+    }
     exceptions.areMissesWanted = { [self] in assumeIsolated { $0.server?.watchedKinds.contains(.miss) ?? false } }
     for port in dataPlane.ports { dataPlane.publisher.setPort(port.number, port.state) }
     dataPlane.publisher.setSettings(configuration.engineSettings)

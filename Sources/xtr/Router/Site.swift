@@ -62,6 +62,11 @@ final class Site {
     database.filter { $0.instanceID == eid.instanceID && $0.prefix.contains(eid.prefix) }.max { $0.prefix.length < $1.prefix.length }
   }
 
+  /// Whether `eid` lies in our own space and no mapping says that it has moved away.
+  func isOwn(_ eid: EIDPrefix, hiddenBy mapCache: MapCache) -> Bool {
+    databasePrefix(of: eid).map { !isHidden(eid, in: $0, mapCache) } ?? false
+  }
+
   private func isHidden(_ eid: EIDPrefix, in prefix: EIDPrefix, _ mapCache: MapCache) -> Bool {
     mapCache.longestMatch(eid).map { $0.eid.prefix.length > prefix.prefix.length } ?? false
   }
