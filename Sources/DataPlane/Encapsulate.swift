@@ -185,11 +185,11 @@ extension Engine {
   @inline(never)
   private mutating func remember(_ packet: Packet) {
     let key = SourceCache.key(packet.instanceID, family: packet.innerFamily)
-    if packet.innerFamily == 4, let inner = IPv4View(packet.inner) {
-      sources.insert(key, UInt64(inner.rawSource), 0)
-    } else if let inner = IPv6View(packet.inner) {
-      let (high, low) = inner.rawSource
-      sources.insert(key, high, low)
+    let inner = packet.inner
+    if packet.innerFamily == 4 {
+      sources.insert(key, UInt64(inner.raw32(12)), 0)
+    } else {
+      sources.insert(key, inner.raw64(8), inner.raw64(16))
     }
   }
 

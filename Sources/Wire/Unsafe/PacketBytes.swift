@@ -127,5 +127,8 @@
     bytes.store(packet, at: headroom)
   }
 
+  /// Calls `body` with the bytes, which live as long as the call: `bytes` of a buffer that nobody names any more are gone.
+  public borrowing func withBytes<R>(_ body: (PacketBytes) -> R) -> R { body(bytes) }
+
   deinit { unsafe bytes.base.deallocate() }
 }

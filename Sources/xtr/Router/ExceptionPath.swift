@@ -159,19 +159,21 @@ final class ExceptionPath {
     }
     let type: EtherType = destination.family == .ipv4 ? .ipv4 : .ipv6
     let ethernet = EthernetHeader(destination: port.macAddress, source: port.macAddress, vlan: tag.vlan, etherType: type).array
-    let buffer = PacketBuffer(ethernet + packet, headroom: 128)
-    batch.clear()
-    batch.append(buffer.bytes.dropFirst(128))
-    engine.process(&batch, port: port.number, root: root)
-    let (verdict, frame, _) = batch.outcome(0)
-    if verdict.puntReason == .outerNeighbour {
-      send(frame)
-    } else if verdict.isTransmit, let header = EthernetView(frame) {
-      send(frame.dropFirst(header.payloadOffset))
-    } else if verdict.puntReason == .nativeForward || verdict == .drop(.sourceNotLocal) && isOwnEID(instance, destination) {
-      inject(PacketBuffer(packet).bytes, instance)
-    } else {
-      count(false)
+    PacketBuffer(ethernet + packet, headroom: 128).withBytes { bytes in
+      batch.clear()
+      batch.append(bytes.dropFirst(128))
+      engine.process(&batch, port: port.number, root: root)
+      let (verdict, frame, _) = batch.outcome(0)
+      if verdict.puntReason == .outerNeighbour {
+        send(frame)
+      } else if verdict.isTransmit, let header = EthernetView(frame) {
+        send(frame.dropFirst(header.payloadOffset))
+      } else if verdict.puntReason == .nativeForward || verdict == .drop(.sourceNotLocal) && isOwnEID(instance, destination) {
+        // The engine has left it as it was.
+        inject(bytes.dropFirst(128 + ethernet.count), instance)
+      } else {
+        count(false)
+      }
     }
   }
 }
