@@ -20,7 +20,6 @@ extension Engine {
   private mutating func readInnerHeaders(_ batch: inout Batch, _ members: PacketSet, port: Int, state: ForwardingStateReader) {
     let (packets, count) = (batch.packets, batch.count)
     let table = state.table
-    sources.begin(generation: state.generation)
     var roots = RootsCache()
     var known = KnownSources()
     for i in 0..<count where members.contains(i) {
@@ -62,37 +61,20 @@ extension Engine {
     }
   }
 
-  /// Sources that are known to be ours: per family, those which the table cannot tell from the batch's first one, by at most 64
-  /// bits. A site's packets mostly come from one prefix; the others are looked up one by one.
+  /// Sources that are known to be ours: per family, those in the space of ours that the batch's first one lies in. A site's packets
+  /// mostly come from one prefix; the others are looked up one by one.
   struct KnownSources {
     var ipv4 = Range()
     var ipv6 = Range()
 
-    /// Addresses under one root that share their first bits; the four or eight first octets of an address in network byte order.
+    /// A space of the instance whose entries lie under one root.
     struct Range {
       var root = NodeIndex.max
       var isDecided = false
-      var octets: UInt64 = 0
-      var mask: UInt64 = 0
-
-      init() {}
-
-      init(_ root: NodeIndex, _ address: IPAddress, bitCount: Int) {
-        self.root = root
-        isDecided = true
-        let mask: UInt64 = ~0 << UInt64(64 - bitCount)
-        switch address {
-        case .v4(let ipv4):
-          octets = UInt64(ipv4.rawValue.bigEndian)
-          self.mask = UInt64(UInt32(truncatingIfNeeded: mask >> 32).bigEndian)
-        case .v6(let ipv6):
-          octets = ipv6.high.bigEndian
-          self.mask = mask.bigEndian
-        }
-      }
+      var space = LocalSpace()
 
       @inline(__always)
-      func contains(_ root: NodeIndex, _ octets: UInt64) -> Bool { root == self.root && (octets ^ self.octets) & mask == 0 }
+      func contains(_ root: NodeIndex, _ octets: UInt64) -> Bool { root == self.root && space.contains(octets) }
     }
   }
 
@@ -117,18 +99,18 @@ extension Engine {
       let hash = FlowHash.of(inner)
       packet.describe(4, inner.totalLength, inner.timeToLive, inner.trafficClass, hash)
       lookups.put(place, roots.ipv4, raw: inner.rawDestination, in: table)
-      let source = UInt64(inner.rawSource)
-      if !known.ipv4.contains(roots.ipv4, source), !sources.contains(SourceCache.key(instance, family: 4), source, 0) {
-        packet.sourcePlace = lookUpSource(.v4(IPv4Address(rawValue: inner.source)), roots.ipv4, table, state, &known.ipv4)
+      let octets = UInt64(inner.rawSource)
+      if !known.ipv4.contains(roots.ipv4, octets), !decide(&known.ipv4, roots.ipv4, instance, 4, octets, state) {
+        packet.sourcePlace = lookUpSource(.v4(IPv4Address(rawValue: inner.source)), roots.ipv4, table)
       }
     } else if ethernet.etherType == EtherType.ipv6.rawValue {
       guard let inner = IPv6View(bytes), inner.totalLength <= 0xFFFF else { return packet.verdict = .drop(.innerMalformed) }
       let hash = FlowHash.of(inner)
       packet.describe(6, inner.totalLength, inner.hopLimit, inner.trafficClass, hash)
       lookups.put(place, roots.ipv6, raw: inner.rawDestination, in: table)
-      let (high, low) = inner.rawSource
-      if !known.ipv6.contains(roots.ipv6, high), !sources.contains(SourceCache.key(instance, family: 6), high, low) {
-        packet.sourcePlace = lookUpSource(.v6(inner.source), roots.ipv6, table, state, &known.ipv6)
+      let octets = inner.rawSource.0
+      if !known.ipv6.contains(roots.ipv6, octets), !decide(&known.ipv6, roots.ipv6, instance, 6, octets, state) {
+        packet.sourcePlace = lookUpSource(.v6(inner.source), roots.ipv6, table)
       }
     } else {
       packet.verdict = .drop(.notIP)
@@ -137,33 +119,36 @@ extension Engine {
     packet.innerOffset = UInt16(truncatingIfNeeded: ethernet.payloadOffset)
   }
 
-  /// A source outside the known range: decides about the range if it is the batch's first, else adds a lookup.
+  /// The batch's first source decides which space is known; whether it lies in one.
   @inline(never)
-  private mutating func lookUpSource(
-    _ source: IPAddress, _ root: NodeIndex, _ table: TableView, _ state: ForwardingStateReader, _ known: inout KnownSources.Range
-  ) -> UInt16 {
+  private func decide(
+    _ known: inout KnownSources.Range, _ root: NodeIndex, _ instance: UInt32, _ family: UInt32, _ octets: UInt64,
+    _ state: ForwardingStateReader
+  ) -> Bool {
+    guard !known.isDecided else { return false }
+    known.isDecided = true
+    guard let space = state.localSpace(instance, family: family, octets) else { return false }
+    known.root = root
+    known.space = space
+    return true
+  }
+
+  /// A source outside the known space. Returns where its lookup stands.
+  @inline(never)
+  private mutating func lookUpSource(_ source: IPAddress, _ root: NodeIndex, _ table: TableView) -> UInt16 {
     let bits = source.leftAligned
-    if !known.isDecided {
-      known.isDecided = true
-      let (mapping, bitCount) = table.lookupRange(root, high: bits.high, low: bits.low)
-      if isLocal(mapping, state.chain) {
-        if bitCount <= 64 { known = KnownSources.Range(root, source, bitCount: bitCount) }
-        return Packet.knownSource
-      }
-    }
     return UInt16(truncatingIfNeeded: lookups.add(root, high: bits.high, low: bits.low, in: table))
   }
 
   /// Stage 3: is the source ours, what does the destination's mapping say, which locator takes the flow.
   @inline(__always)
-  private mutating func chooseLocator(_ packet: inout Packet, _ place: Int, _ chain: ForwardingChain, source: inout SourceCheck) {
+  private func chooseLocator(_ packet: inout Packet, _ place: Int, _ chain: ForwardingChain, source: inout SourceCheck) {
     if packet.sourcePlace != Packet.knownSource {
       let from = lookups[Int(packet.sourcePlace)]
       if from != source.localMapping || from == 0 {
         guard isLocal(from, chain) else { return packet.verdict = .drop(.sourceNotLocal) }
         source.localMapping = from
       }
-      remember(packet)
     }
     let mapping = lookups[place]
     guard mapping != 0 else { return packet.verdict = .punt(.miss) }
@@ -179,18 +164,6 @@ extension Engine {
     unsafe TemplateBlock(base: template).prefetch()
     unsafe packet.template = unsafe template
     packet.counter = record.counters &+ choice >> 24
-  }
-
-  /// The source of a packet is ours.
-  @inline(never)
-  private mutating func remember(_ packet: Packet) {
-    let key = SourceCache.key(packet.instanceID, family: packet.innerFamily)
-    let inner = packet.inner
-    if packet.innerFamily == 4 {
-      sources.insert(key, UInt64(inner.raw32(12)), 0)
-    } else {
-      sources.insert(key, inner.raw64(8), inner.raw64(16))
-    }
   }
 
   /// Whether a mapping is one of our own EID-prefixes (rule E15).

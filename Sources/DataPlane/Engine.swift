@@ -13,10 +13,9 @@
 import PrefixTable
 import Wire
 
-/// One worker's engine, for one published state and its successors. Thread: that worker.
+/// One worker's engine. Thread: that worker.
 public struct Engine: ~Copyable {
   var lookups = LookupBatch(capacity: 2 * Batch.capacity)
-  var sources = SourceCache()
   let counters: LocatorCounters
   var tally = Tally()
 

@@ -52,21 +52,4 @@ public struct TableView: Sendable {
     }
     return best
   }
-
-  /// As `lookup`, and what else the answer holds for: every address that shares the first `bitCount` bits with this one.
-  @inlinable
-  public func lookupRange(_ root: NodeIndex, high: UInt64, low: UInt64) -> (value: UInt32, bitCount: Int) {
-    var node = root
-    var best: UInt32 = 0
-    var bits = high
-    for depth in 0..<16 {
-      if depth == 8 { bits = low }
-      let slot = nodes.slot(node, UInt8(truncatingIfNeeded: bits >> 56))
-      if slot.value != 0 { best = slot.value }
-      if slot.child == 0 { return (best, 8 * (depth + 1)) }
-      node = slot.child
-      bits <<= 8
-    }
-    return (best, 128)
-  }
 }

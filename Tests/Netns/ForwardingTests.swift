@@ -138,5 +138,24 @@ extension Netns {
         #expect(try flow.run(packets: 1).received == 1)
       }
     }
+
+    @Test(arguments: AddressFamily.allCases) func `E15 a host whose EID has moved away sends nothing, until it is back`(
+      family: AddressFamily
+    ) throws {
+      try TestBed.run { bed in
+        try bed.warmUp()
+        #expect(try bed.flow(family).run().isClean)
+        let host = EIDPrefix(InstanceID(truncating: 1), IPPrefix(host: bed.sites.siteA.host(family)))
+        let away = RouterConfiguration.Mapping(
+          instance: 1, prefix: "\(host.prefix)", locators: [bed.sites.siteB.rloc(.ipv4).description])
+        func refused() throws -> UInt64 { try bed.a.drops().first { $0.reason == "source-not-local" }?.packets ?? 0 }
+        _ = try bed.a.ask(.add([try #require(away.controlMapping)]))
+        let before = try refused()
+        #expect(try bed.flow(family).run(packets: 20).received == 0)
+        #expect(try refused() >= before + 20)
+        _ = try bed.a.ask(.delete([host]))
+        #expect(try bed.flow(family).run().isClean)
+      }
+    }
   }
 }

@@ -41,57 +41,32 @@ COLD bool is_local(uint32_t mapping, const struct chain *chain) {
   return set && set->action == LOCAL;
 }
 
-/// Addresses under one root that share their first bits, known to be ours.
+/// A space of ours, of the instance whose entries lie under one root.
 struct known_range {
   uint32_t root;
   bool is_decided;
-  uint64_t high, mask;  // network byte order
+  struct local_space space;
 };
 
-static inline bool is_known(const struct known_range *known, uint32_t root, uint64_t high) {
-  return root == known->root && ((high ^ known->high) & known->mask) == 0;
+static inline bool is_known(const struct known_range *known, uint32_t root, uint64_t octets) {
+  return root == known->root && ((octets ^ known->space.octets) & known->space.mask) == 0;
 }
 
-static inline bool is_known_ipv4(const struct known_range *known, uint32_t root, uint32_t address) {
-  return root == known->root && ((address ^ (uint32_t)known->high) & (uint32_t)known->mask) == 0;
-}
-
-// Single sources: DataPlane/SourceCache.swift.
-
-static inline uint32_t source_key(uint32_t instance, uint8_t family) { return (uint32_t)family << 24 | instance; }
-
-static inline size_t source_place(uint64_t high, uint64_t low) { return ((high ^ low) * 0x9E3779B97F4A7C15) >> 57; }
-
-static inline bool is_remembered(const struct cengine *engine, uint32_t key, uint64_t high, uint64_t low) {
-  const struct source *source = &engine->sources[source_place(high, low)];
-  return source->key == key && source->high == high && source->low == low;
-}
-
-COLD void remember(struct cengine *engine, const struct packet *packet) {
-  const uint8_t *p = packet->start + packet->inner_offset;
-  uint64_t high = packet->inner_family == 4 ? raw32(p + 12) : raw64(p + 8), low = packet->inner_family == 4 ? 0 : raw64(p + 16);
-  engine->sources[source_place(high, low)] = (struct source){source_key(packet->instance, packet->inner_family), high, low};
-}
-
-COLD void forget_sources(struct cengine *engine, uint64_t generation) {
-  engine->generation = generation;
-  memset(engine->sources, 0, sizeof engine->sources);
-}
-
-COLD uint16_t look_up_source(struct lookups *lookups, uint32_t root, const uint8_t *source, size_t bytes, struct table_view table,
-                             const struct chain *chain, struct known_range *known) {
-  if (!known->is_decided) {
-    known->is_decided = true;
-    struct range range = find_range(table, root, source, bytes);
-    if (is_local(range.value, chain)) {
-      if (range.bits <= 64) {
-        known->root = root;
-        memcpy(&known->high, source, bytes < 8 ? bytes : 8);
-        known->mask = __builtin_bswap64(~0ull << (64 - range.bits));
-      }
-      return KNOWN_SOURCE;
-    }
+COLD bool decide(struct known_range *known, uint32_t root, uint32_t instance, uint32_t family, uint64_t octets,
+                 const struct forwarding_state *state) {
+  if (known->is_decided) return false;
+  known->is_decided = true;
+  for (int64_t i = 0; i < state->local_space_count; i++) {
+    const struct local_space *space = &state->local_spaces[i];
+    if (space->instance != instance || space->family != family || ((octets ^ space->octets) & space->mask) != 0) continue;
+    known->root = root;
+    known->space = *space;
+    return true;
   }
+  return false;
+}
+
+COLD uint16_t look_up_source(struct lookups *lookups, uint32_t root, const uint8_t *source, size_t bytes, struct table_view table) {
   uint16_t place = lookups->count++;
   put_lookup(lookups, place, table, root, source, bytes);
   return place;
@@ -108,7 +83,7 @@ static HOT void describe(struct packet *packet, uint8_t family, uint16_t length,
 
 /// Stage 1.
 static HOT void read_inner(struct cengine *engine, size_t place, unsigned port, const struct forwarding_state *state,
-                              struct table_view table, const struct chain *chain, struct roots_cache *cache,
+                              struct table_view table, struct roots_cache *cache,
                               struct known_range known[2]) {
   struct packet *packet = &engine->packets[place];
   uint16_t type, vlan;
@@ -125,14 +100,14 @@ static HOT void read_inner(struct cengine *engine, size_t place, unsigned port, 
     if (!has_valid_header_checksum(p)) { packet->verdict = HEADER_CHECKSUM_WRONG; return; }
     describe(packet, 4, u16(p + 2), p[8], p[1], hash_ipv4(p));
     put_lookup(&engine->lookups, place, table, roots.ipv4, p + 16, 4);
-    if (!is_known_ipv4(&known[0], roots.ipv4, raw32(p + 12)) && !is_remembered(engine, source_key(instance, 4), raw32(p + 12), 0))
-      packet->source_place = look_up_source(&engine->lookups, roots.ipv4, p + 12, 4, table, chain, &known[0]);
+    if (!is_known(&known[0], roots.ipv4, raw32(p + 12)) && !decide(&known[0], roots.ipv4, instance, 4, raw32(p + 12), state))
+      packet->source_place = look_up_source(&engine->lookups, roots.ipv4, p + 12, 4, table);
   } else if (type == 0x86DD) {
     if (!is_ipv6(p, length) || u16(p + 4) + 40u > 0xFFFF) { packet->verdict = INNER_MALFORMED; return; }
     describe(packet, 6, u16(p + 4) + 40, p[7], u16(p) >> 4, hash_ipv6(p));
     put_lookup(&engine->lookups, place, table, roots.ipv6, p + 24, 16);
-    if (!is_known(&known[1], roots.ipv6, raw64(p + 8)) && !is_remembered(engine, source_key(instance, 6), raw64(p + 8), raw64(p + 16)))
-      packet->source_place = look_up_source(&engine->lookups, roots.ipv6, p + 8, 16, table, chain, &known[1]);
+    if (!is_known(&known[1], roots.ipv6, raw64(p + 8)) && !decide(&known[1], roots.ipv6, instance, 6, raw64(p + 8), state))
+      packet->source_place = look_up_source(&engine->lookups, roots.ipv6, p + 8, 16, table);
   } else {
     packet->verdict = NOT_IP;
   }
@@ -160,7 +135,6 @@ static HOT void choose_locator(struct cengine *engine, size_t place, const struc
       if (!is_local(from, chain)) { packet->verdict = SOURCE_NOT_LOCAL; return; }
       *local = from;
     }
-    remember(engine, packet);
   }
   uint32_t mapping = engine->lookups.items[place].value;
   if (mapping == 0) { packet->verdict = MISS; return; }
@@ -238,12 +212,11 @@ static HOT void prepend(struct cengine *engine, struct packet *packet, uint8_t t
   packet->verdict = verdict;
 }
 
-static STAGE void read_inner_headers(struct cengine *engine, unsigned port, const struct forwarding_state *state, const struct chain *chain) {
+static STAGE void read_inner_headers(struct cengine *engine, unsigned port, const struct forwarding_state *state) {
   struct roots_cache cache = {.instance = NO_INSTANCE};
   struct table_view table = state->table;
   struct known_range known[2] = {{.root = ~0u}, {.root = ~0u}};
-  if (state->generation != engine->generation) forget_sources(engine, state->generation);
-  for (size_t i = 0, count = engine->count; i < count; i++) read_inner(engine, i, port, state, table, chain, &cache, known);
+  for (size_t i = 0, count = engine->count; i < count; i++) read_inner(engine, i, port, state, table, &cache, known);
 }
 
 static STAGE void choose_locators(struct cengine *engine, const struct chain *chain) {
@@ -263,7 +236,7 @@ static STAGE void prepend_headers(struct cengine *engine, struct settings settin
 
 void encapsulate(struct cengine *engine, unsigned port, const struct forwarding_state *state) {
   struct chain chain = {state->mappings, state->sets, state->templates};
-  read_inner_headers(engine, port, state, &chain);
+  read_inner_headers(engine, port, state);
   run_lookups(&engine->lookups, state->table);
   choose_locators(engine, &chain);
   prepend_headers(engine, state->settings);

@@ -33,16 +33,3 @@ void run_lookups(struct lookups *lookups, struct table_view table) {
     walking = still;
   }
 }
-
-struct range find_range(struct table_view table, uint32_t root, const uint8_t *address, size_t bytes) {
-  struct range best = {0, 0};
-  uint32_t node = root;
-  for (size_t depth = 0; depth < 16; depth++) {
-    const struct slot *slot = find_slot(table, node, depth < bytes ? address[depth] : 0);
-    if (slot->value != 0) best.value = slot->value;
-    best.bits += 8;
-    if (slot->child == 0) break;
-    node = slot->child;
-  }
-  return best;
-}

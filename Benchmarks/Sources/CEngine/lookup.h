@@ -46,11 +46,4 @@ static HOT void put_lookup(struct lookups *lookups, size_t place, struct table_v
   item->value = slot.value;
 }
 
-/// The value, and how many of the first bits the answer depends on.
-struct range {
-  uint32_t value;
-  unsigned bits;
-};
-struct range find_range(struct table_view table, uint32_t root, const uint8_t *address, size_t bytes);
-
 void run_lookups(struct lookups *lookups, struct table_view table);

@@ -28,18 +28,10 @@ struct packet {
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct packet) == 64, "one line");
 
-/// A source that was found to be ours; key 0: none.
-struct source {
-  uint32_t key;
-  uint64_t high, low;
-};
-
 struct cengine {
   struct packet packets[64];
   struct lookups lookups;
   size_t count;
-  uint64_t generation;
-  struct source sources[128];
   struct locator_counter *counters;
   uint64_t encapsulated;
   uint64_t decapsulated;

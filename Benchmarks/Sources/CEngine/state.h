@@ -73,6 +73,12 @@ struct ipv6_address {
   uint64_t low;
 };
 
+struct local_space {
+  uint32_t instance;
+  uint32_t family;
+  uint64_t octets, mask;  // network byte order
+};
+
 struct forwarding_state {
   uint64_t generation;
   struct table_view table;
@@ -87,6 +93,8 @@ struct forwarding_state {
   uint32_t own_ipv4[16];
   int64_t own_ipv6_count;
   struct ipv6_address own_ipv6[16];
+  int64_t local_space_count;
+  struct local_space local_spaces[16];
 };
 
 enum role { SITE = 1, CORE = 2 };

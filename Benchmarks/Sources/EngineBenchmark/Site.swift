@@ -46,6 +46,7 @@ struct Site {
         try publisher.setMapping(EIDPrefix(Self.instance, IPPrefix(host: Self.host(host, of: localPrefix))), set: local, counters: 0)
       }
     }
+    publisher.setLocalSpaces(shape.direction == .encap ? [EIDPrefix(Self.instance, localPrefix)] : [])
     publisher.publish()
   }
 

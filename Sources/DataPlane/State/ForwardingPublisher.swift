@@ -155,6 +155,15 @@ public final class ForwardingPublisher {
     for (i, address) in ipv6.enumerated() { state.ownIPv6[i] = address }
   }
 
+  /// EID-prefixes of which, in the next publication, every address is ours: no mapping lies in them. Their sources need no lookup; the 16
+  /// widest that have at most 64 bits count.
+  public func setLocalSpaces(_ prefixes: some Sequence<EIDPrefix>) {
+    let spaces = prefixes.sorted { ($0.prefix.length, $0) < ($1.prefix.length, $1) }.compactMap(LocalSpace.init)
+      .prefix(ForwardingState.maximumLocalSpaces)
+    state.localSpaceCount = spaces.count
+    for (i, space) in spaces.enumerated() { state.localSpaces[i] = space }
+  }
+
   // MARK: - Publication
 
   /// Makes all collected changes visible in one swap, and frees what the workers have left behind.

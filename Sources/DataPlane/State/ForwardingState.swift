@@ -59,6 +59,7 @@ public struct PortState: Equatable, Sendable {
 struct ForwardingState {
   static let maximumPorts = 16
   static let maximumRLOCs = 16
+  static let maximumLocalSpaces = 16
 
   var generation: UInt64
   var table: TableView
@@ -75,6 +76,42 @@ struct ForwardingState {
   var ownIPv4: InlineArray<16, UInt32>
   var ownIPv6Count = 0
   var ownIPv6: InlineArray<16, IPv6Address>
+  /// What the source check knows without a lookup (rule E15).
+  var localSpaceCount = 0
+  var localSpaces = InlineArray<16, LocalSpace>(repeating: LocalSpace())
 
   static let noInstance: UInt32 = 0xFFFF_FFFF
+}
+
+/// An EID-prefix of which every address is ours, whatever entries the table has within: addresses of one instance and family that share
+/// their first octets. Those are in network byte order: all four of an IPv4 address, the first eight of an IPv6 address.
+struct LocalSpace: Equatable {
+  var instanceID = ForwardingState.noInstance
+  /// 4 or 6.
+  var family: UInt32 = 0
+  var octets: UInt64 = 0
+  var mask: UInt64 = 0
+
+  init() {}
+
+  /// nil when the prefix is longer than 64 bits.
+  init?(_ prefix: EIDPrefix) {
+    guard prefix.prefix.length <= 64 else { return nil }
+    let bits = prefix.prefix.address.leftAligned.high
+    let mask: UInt64 = ~0 << UInt64(64 - prefix.prefix.length)
+    instanceID = prefix.instanceID.rawValue
+    switch prefix.prefix.family {
+    case .ipv4:
+      family = 4
+      octets = UInt64(UInt32(truncatingIfNeeded: bits >> 32).bigEndian)
+      self.mask = UInt64(UInt32(truncatingIfNeeded: mask >> 32).bigEndian)
+    case .ipv6:
+      family = 6
+      octets = bits.bigEndian
+      self.mask = mask.bigEndian
+    }
+  }
+
+  @inline(__always)
+  func contains(_ octets: UInt64) -> Bool { (octets ^ self.octets) & mask == 0 }
 }

@@ -47,6 +47,15 @@ import Wire
     return false
   }
 
+  /// The space of ours that an address lies in; `family` is 4 or 6, `octets` are its first in network byte order.
+  func localSpace(_ instanceID: UInt32, family: UInt32, _ octets: UInt64) -> LocalSpace? {
+    for i in 0..<(unsafe pointer.pointee.localSpaceCount) {
+      let space = unsafe pointer.pointee.localSpaces[i]
+      if space.instanceID == instanceID, space.family == family, space.contains(octets) { return space }
+    }
+    return nil
+  }
+
   /// SAFETY: no reader may hold the state any more.
   @unsafe func deallocate() {
     unsafe pointer.deinitialize(count: 1)

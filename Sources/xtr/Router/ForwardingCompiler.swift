@@ -20,7 +20,7 @@ final class ForwardingCompiler {
   private var sets: [Mapping.Target: CompiledSet] = [:]
   private var mappings: [EIDPrefix: CompiledMapping] = [:]
   private var locals: [EIDPrefix: CompiledLocal] = [:]
-  private var databaseCounters: [EIDPrefix: UInt32] = [:]
+  private var databases: [EIDPrefix: Database] = [:]
   private var hosts: [NextHopKey: Host] = [:]
   private var bareLocalSet: SetHandle?
   private var lookupFailure: NetlinkError?
@@ -67,6 +67,13 @@ final class ForwardingCompiler {
     var nextHop: NextHopKey?
     /// The database prefix whose counter it uses.
     var database: EIDPrefix
+  }
+
+  /// One of our own EID-prefixes.
+  private struct Database {
+    var counters: UInt32
+    /// Mappings of the same prefix or of prefixes in it: they say that something has moved away. Without any, every address in it is ours.
+    var mappingsWithin: Int
   }
 
   private struct CompiledLocal {
@@ -117,7 +124,7 @@ final class ForwardingCompiler {
       throw error
     }
     let old = mappings.updateValue(CompiledMapping(target: target, counters: counters, counterCount: max(1, count)), forKey: eid)
-    if let old { retire(old) }
+    if let old { retire(old) } else { noteMapping(eid, 1) }
   }
 
   /// Removes a mapping; a local entry of the same prefix takes its place again.
@@ -129,7 +136,20 @@ final class ForwardingCompiler {
       try publisher.removeMapping(eid)
     }
     mappings[eid] = nil
+    noteMapping(eid, -1)
     retire(old)
+  }
+
+  /// A mapping has come or gone.
+  private func noteMapping(_ eid: EIDPrefix, _ change: Int) {
+    for (prefix, database) in databases where prefix.contains(eid) {
+      databases[prefix]?.mappingsWithin += change
+      if database.mappingsWithin == 0 || database.mappingsWithin + change == 0 { publishLocalSpaces() }
+    }
+  }
+
+  private func publishLocalSpaces() {
+    publisher.setLocalSpaces(databases.filter { $1.mappingsWithin == 0 && locals[$0] != nil }.keys)
   }
 
   private func retire(_ mapping: CompiledMapping) {
@@ -279,18 +299,19 @@ final class ForwardingCompiler {
 
   /// Makes the local part of the table exactly `wanted`; a mapping of the same prefix goes before.
   func setLocals(_ wanted: [EIDPrefix: Local], template: (NextHopKey) -> HeaderTemplate?) throws(StateError) {
-    let databases = Set(wanted.values.map(\.database))
-    for database in databases where databaseCounters[database] == nil {
+    defer { publishLocalSpaces() }
+    let own = Set(wanted.values.map(\.database))
+    for prefix in own where databases[prefix] == nil {
       guard let counters = counterBlocks.allocate(1) else {
         throw .full("locator counter", limit: WorkerCounters.maximumLocatorCounters)
       }
-      databaseCounters[database] = counters
+      databases[prefix] = Database(counters: counters, mappingsWithin: mappings.keys.count(where: prefix.contains))
     }
     for (eid, local) in wanted { try setLocal(eid, local, template) }
     for eid in locals.keys where wanted[eid] == nil { try removeLocal(eid) }
-    for (database, counters) in databaseCounters where !databases.contains(database) {
-      databaseCounters[database] = nil
-      retireCounters(counters, count: 1)
+    for (prefix, database) in databases where !own.contains(prefix) {
+      databases[prefix] = nil
+      retireCounters(database.counters, count: 1)
     }
   }
 
@@ -298,7 +319,7 @@ final class ForwardingCompiler {
     let old = locals[eid]
     if old?.local == local { return }
     let (set, host) = try localSet(local.nextHop, template)
-    let new = CompiledLocal(local: local, counters: databaseCounters[local.database] ?? 0, set: set, host: host)
+    let new = CompiledLocal(local: local, counters: databases[local.database]?.counters ?? 0, set: set, host: host)
     if mappings[eid] == nil {
       do { try publisher.setMapping(eid, set: set, counters: new.counters) } catch {
         releaseHost(host)
@@ -355,6 +376,10 @@ extension HeaderTemplate {
   fileprivate static var nowhere: HeaderTemplate {
     HeaderTemplate(tunnel: nil, port: 0, sourceMAC: MACAddress(rawValue: 0), destinationMAC: nil, mtu: 0)
   }
+}
+
+extension EIDPrefix {
+  fileprivate func contains(_ other: EIDPrefix) -> Bool { instanceID == other.instanceID && prefix.contains(other.prefix) }
 }
 
 extension Mapping.Target {
