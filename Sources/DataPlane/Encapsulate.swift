@@ -29,7 +29,7 @@ extension Engine {
 
   /// Stage 3.
   @inline(never)
-  private mutating func chooseLocators(_ batch: inout Batch, _ chain: ForwardingChain) {
+  private func chooseLocators(_ batch: inout Batch, _ chain: ForwardingChain) {
     let (packets, count) = (batch.packets, batch.count)
     for i in 0..<count { chain.mappings.prefetch(lookups[i]) }
     var source = SourceCheck()
@@ -61,8 +61,8 @@ extension Engine {
     }
   }
 
-  /// Sources that are known to be ours: per family, those in the space of ours that the batch's first one lies in. A site's packets
-  /// mostly come from one prefix; the others are looked up one by one.
+  /// Sources that are known to be ours: per family, those in the space of ours that the last one outside it lay in. A site's packets
+  /// mostly come from one prefix.
   struct KnownSources {
     var ipv4 = Range()
     var ipv6 = Range()
@@ -70,7 +70,6 @@ extension Engine {
     /// A space of the instance whose entries lie under one root.
     struct Range {
       var root = NodeIndex.max
-      var isDecided = false
       var space = LocalSpace()
 
       @inline(__always)
@@ -119,21 +118,19 @@ extension Engine {
     packet.innerOffset = UInt16(truncatingIfNeeded: ethernet.payloadOffset)
   }
 
-  /// The batch's first source decides which space is known; whether it lies in one.
+  /// A source outside the known space: the space that it lies in becomes the known one. False: it lies in none.
   @inline(never)
   private func decide(
     _ known: inout KnownSources.Range, _ root: NodeIndex, _ instance: UInt32, _ family: UInt32, _ octets: UInt64,
     _ state: ForwardingStateReader
   ) -> Bool {
-    guard !known.isDecided else { return false }
-    known.isDecided = true
     guard let space = state.localSpace(instance, family: family, octets) else { return false }
     known.root = root
     known.space = space
     return true
   }
 
-  /// A source outside the known space. Returns where its lookup stands.
+  /// A source outside all spaces. Returns where its lookup stands.
   @inline(never)
   private mutating func lookUpSource(_ source: IPAddress, _ root: NodeIndex, _ table: TableView) -> UInt16 {
     let bits = source.leftAligned

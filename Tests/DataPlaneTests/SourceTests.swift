@@ -141,14 +141,18 @@ import Wire
 
   @Test func `of more spaces than the state holds the widest are kept, the others are looked up`() throws {
     let rig = try Rig.twoSites()
-    rig.publisher.setLocalSpaces(try (0..<40).map { try Rig.eid("10.1.\($0).0/24") } + [Rig.eid("10.1.128.0/17")])
+    let narrow = try (0..<40).map { try Rig.eid("10.1.\($0).0/24") } + [Rig.eid("2001:db8:a::/48")]
+    rig.publisher.setLocalSpaces(try narrow + [Rig.eid("10.1.128.0/17"), Rig.eid("10.1.192.0/24")])
     rig.publisher.publish()
     for host in ["10.1.200.1", "10.1.0.1", "10.1.39.1"] {
       var inner = IPPacket.v4()
       inner.source = host
       #expect(rig.send(Frame.of(inner.octets), port: Port.site).verdict.isTransmit, "\(host)")
     }
-    #expect(rig.publisher.root.current.localSpace(0, family: 4, UInt64(UInt32(0x0A01_C801).bigEndian)) != nil)
+    func isInSpace(_ address: UInt32) -> Bool { rig.publisher.root.current.localSpace(0, family: 4, UInt64(address.bigEndian)) != nil }
+    // The /17, which holds the last /24, and seven of the forty.
+    #expect(isInSpace(0x0A01_C801) && isInSpace(0x0A01_0001) && isInSpace(0x0A01_0601) && !isInSpace(0x0A01_0701))
+    #expect(rig.publisher.root.current.localSpace(0, family: 6, (0x2001_0DB8_000A_0000 as UInt64).bigEndian) != nil)
   }
 
   @Test func `E16 a source of one instance does not open another`() throws {

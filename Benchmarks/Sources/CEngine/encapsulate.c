@@ -44,7 +44,6 @@ COLD bool is_local(uint32_t mapping, const struct chain *chain) {
 /// A space of ours, of the instance whose entries lie under one root.
 struct known_range {
   uint32_t root;
-  bool is_decided;
   struct local_space space;
 };
 
@@ -54,8 +53,6 @@ static inline bool is_known(const struct known_range *known, uint32_t root, uint
 
 COLD bool decide(struct known_range *known, uint32_t root, uint32_t instance, uint32_t family, uint64_t octets,
                  const struct forwarding_state *state) {
-  if (known->is_decided) return false;
-  known->is_decided = true;
   for (int64_t i = 0; i < state->local_space_count; i++) {
     const struct local_space *space = &state->local_spaces[i];
     if (space->instance != instance || space->family != family || ((octets ^ space->octets) & space->mask) != 0) continue;

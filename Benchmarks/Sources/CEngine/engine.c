@@ -24,7 +24,9 @@ static const struct forwarding_state *current(const void *root) {
 
 bool cengine_understands(const void *root, unsigned port, uint8_t role, uint32_t instance, uint64_t generation) {
   const struct forwarding_state *state = current(root);
-  return state->generation == generation && state->roles[port & 15] == role && state->untagged_instance[port & 15] == instance;
+  if (state->generation != generation || state->roles[port & 15] != role || state->untagged_instance[port & 15] != instance) return false;
+  // The last fields: the site has one space of its own, a core port's state none.
+  return role == SITE ? state->local_space_count == 1 && state->local_spaces[0].instance == instance : state->local_space_count == 0;
 }
 
 static inline void append(struct cengine *engine, uint8_t *start, uint32_t length) {

@@ -155,13 +155,17 @@ public final class ForwardingPublisher {
     for (i, address) in ipv6.enumerated() { state.ownIPv6[i] = address }
   }
 
-  /// EID-prefixes of which, in the next publication, every address is ours: no mapping lies in them. Their sources need no lookup; the 16
-  /// widest that have at most 64 bits count.
+  /// EID-prefixes which are in the table, and of which, in the next publication, every address is ours: no mapping lies in them. Their
+  /// sources need no lookup. Of each family the 8 widest that have at most 64 bits count.
   public func setLocalSpaces(_ prefixes: some Sequence<EIDPrefix>) {
-    let spaces = prefixes.sorted { ($0.prefix.length, $0) < ($1.prefix.length, $1) }.compactMap(LocalSpace.init)
-      .prefix(ForwardingState.maximumLocalSpaces)
-    state.localSpaceCount = spaces.count
-    for (i, space) in spaces.enumerated() { state.localSpaces[i] = space }
+    var widest: [EIDPrefix] = []
+    for prefix in prefixes.sorted(by: { ($0.prefix.length, $0) < ($1.prefix.length, $1) }) {
+      let isWithin = widest.contains { $0.instanceID == prefix.instanceID && $0.prefix.contains(prefix.prefix) }
+      let count = widest.count { $0.prefix.family == prefix.prefix.family }
+      if !isWithin, prefix.prefix.length <= 64, count < ForwardingState.maximumLocalSpaces / 2 { widest.append(prefix) }
+    }
+    state.localSpaceCount = widest.count
+    for (i, space) in widest.compactMap(LocalSpace.init).enumerated() { state.localSpaces[i] = space }
   }
 
   // MARK: - Publication

@@ -85,7 +85,7 @@ struct ForwardingState {
 
 /// An EID-prefix of which every address is ours, whatever entries the table has within: addresses of one instance and family that share
 /// their first octets. Those are in network byte order: all four of an IPv4 address, the first eight of an IPv6 address.
-struct LocalSpace: Equatable {
+struct LocalSpace {
   var instanceID = ForwardingState.noInstance
   /// 4 or 6.
   var family: UInt32 = 0

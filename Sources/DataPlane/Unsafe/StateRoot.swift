@@ -25,7 +25,6 @@ import Wire
   /// The three of them, to be held over a loop.
   @inline(__always) var chain: ForwardingChain { ForwardingChain(mappings: mappings, sets: sets, templates: templates) }
   @inline(__always) var settings: EngineSettings { unsafe pointer.pointee.settings }
-  @inline(__always) var generation: UInt64 { unsafe pointer.pointee.generation }
   @inline(__always) func role(_ port: Int) -> PortRole { PortRole(rawValue: unsafe pointer.pointee.roles[port & 15]) }
 
   /// The instance ID of frames with this VLAN identifier (0: untagged) on `port`, or `noInstance`.
