@@ -63,7 +63,7 @@ public enum WakeResult: Equatable, Sendable {
   case done
   /// The kernel stopped for now (EAGAIN, EBUSY, ENOBUFS; in copy mode after some packets): wake it again.
   case again
-  /// The interface is down or gone (ENETDOWN, ENXIO): close the socket and bind anew when it is back.
+  /// The interface is down (ENETDOWN): wake it again when it is up. Or it is gone (ENXIO): the socket is of no more use.
   case interfaceDown
   /// Anything else, with its errno: the socket is of no more use.
   case failed(CInt)

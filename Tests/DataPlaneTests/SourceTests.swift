@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Whose packets are encapsulated: the check of the source, by lookup, by range and by memory.
+// Whose packets are encapsulated: the check of the source, by lookup and by space.
 
 import TestSupport
 import Testing

@@ -158,6 +158,35 @@ extension Netns {
       }
     }
 
+    @Test func `E14 a gateway of many RLOCs that has to be asked for again moves no flow to another of them`() throws {
+      let options = TestBed.Options(configure: { configuration, site in
+        guard site.letter == "A" else { return }
+        let first = "{ address = \"198.51.100.2\", priority = 1 }"
+        let others = (100..<130).map { "{ address = \"198.51.100.\($0)\", priority = 2 }" }
+        configuration.lines = configuration.mappings.flatMap {
+          let rlocs = "rlocs = [\(([first] + others).joined(separator: ", "))]"
+          return ["", "[[mapping]]", "instance-id = \($0.instance)", "eid-prefix = \"\($0.prefix)\"", rlocs]
+        }
+        configuration.mappings = []
+      })
+      try TestBed.run(options) { bed in
+        try bed.warmUp()
+        let tap = try bed.tapFromA()
+        var flow = bed.flow(.ipv4)
+        (flow.packetsPerSecond, flow.duration, flow.port) = (10_000, .seconds(60), 5003)
+        let traffic = try flow.start()
+        try Interruption.wait(for: "traffic", atMost: .seconds(2)) { traffic.received > 200 }
+        for _ in 0..<20 {
+          try bed.sites.siteA.router.ip("neigh flush dev core")
+          let other = try tap.receive(atMost: .milliseconds(50)) {
+            $0.lisp != nil && $0.ip?.destination != IPAddress("198.51.100.2")
+          }
+          #expect(other == nil)
+        }
+        _ = try traffic.finish()
+      }
+    }
+
     @Test func `E14 a gateway that falls silent while its neighbour entry is good is noticed, as fast as the kernel's timers say`() throws {
       var options = Self.options(.ipv4)
       let prepare = options.prepare

@@ -2,6 +2,7 @@
 //
 // Traffic between the sites, and the packets that the fast path hands to the kernel.
 
+import ControlAPI
 import Lab
 import Testing
 import Wire
@@ -136,6 +137,30 @@ extension Netns {
         #expect(try bed.b.quietStatus().totals.punted == before + 1)
         flow.timeToLive = 4
         #expect(try flow.run(packets: 1).received == 1)
+      }
+    }
+
+    @Test(arguments: AddressFamily.allCases) func `an ICMP error to an EID without a mapping is not sent, and the miss is told`(
+      family: AddressFamily
+    ) throws {
+      let options = TestBed.Options(configure: { configuration, site in if site.letter == "B" { configuration.mappings = [] } })
+      try TestBed.run(options) { bed in
+        var watcher = try ControlClient(path: bed.b.controlSocket, name: "watcher", timeoutSeconds: 5)
+        _ = try watcher.request(.watch([.miss, .add]))
+        // It dies at router B, which has to answer.
+        var flow = bed.flow(family)
+        flow.timeToLive = 3
+        let failed = try bed.b.status().exception.failed
+        _ = try flow.run(packets: 1)
+        try Interruption.wait(for: "the answer's end", atMost: .seconds(2)) { () throws(LabError) in
+          try bed.b.status().exception.failed > failed
+        }
+        try bed.b.replace(RouterConfiguration.mappings(to: bed.sites.siteA, over: .ipv4))
+        let source = bed.sites.siteA.host(family)
+        guard case .miss(InstanceID(truncating: 1), source, _) = try watcher.nextEvent() else {
+          Issue.record("no miss for \(source) before the mapping came")
+          return
+        }
       }
     }
 

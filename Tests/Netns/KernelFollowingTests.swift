@@ -2,6 +2,7 @@
 //
 // Neighbours, routes and links change in the kernel while the router runs; it follows.
 
+import ControlAPI
 import Lab
 import Testing
 import Wire
@@ -178,6 +179,24 @@ extension Netns {
         #expect(try bed.a.ask(.delete([first, first])) == .changed(1))
         #expect(throws: LabError.self) { try bed.a.ask(.delete([second, first])) }
         #expect(try bed.a.mappings().count == eids.count - 1)
+      }
+    }
+
+    @Test func `of a mapping named twice in one change the last counts, once`() throws {
+      try TestBed.run { bed in
+        func mapping(_ action: String) throws -> ControlMapping {
+          let mapping = RouterConfiguration.Mapping(instance: 1, prefix: "10.99.0.0/16", locators: [], action: action)
+          return try #require(mapping.controlMapping)
+        }
+        let twice = [try mapping("drop"), try mapping("native-forward")]
+        func expectLast() throws {
+          let entry = try #require(try bed.a.mappings().first { $0.eid == twice[0].eid })
+          #expect(entry.target == .action(.nativeForward))
+        }
+        #expect(try bed.a.ask(.add(twice)) == .changed(1))
+        try expectLast()
+        #expect(try bed.a.ask(.replace(scope: .owner(nil), mappings: twice + twice, part: nil)) == .changed(1))
+        try expectLast()
       }
     }
   }

@@ -63,7 +63,7 @@ struct TestBed {
     let lab = try Lab()
     defer {
       lab.tearDown()
-      #expect(Lab.remainders() == [])
+      #expect(lab.remainders() == [])
     }
     let bed = try TestBed(lab, options)
     defer { for router in bed.routers { router.stop() } }

@@ -42,7 +42,7 @@ import Wire
         try compiler.remove(eid)
         mapped.remove(eid)
       }
-      publisher.publish()
+      compiler.publish()
       func contains(_ wide: EIDPrefix, _ narrow: EIDPrefix) -> Bool { wide.prefix.contains(narrow.prefix) }
       let whole = own.filter { prefix in prefix.prefix.length <= 64 && !mapped.contains { contains(prefix, $0) } }
       let state = publisher.root.current

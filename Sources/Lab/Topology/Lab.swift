@@ -132,9 +132,9 @@ public final class Lab: Sendable {
     for name in names(in: "/tmp") where found.contains(name) { removeDirectory("/tmp/\(name)") }
   }
 
-  /// Names under /run/netns and /tmp that belong to this process: empty after every `tearDown`.
-  public static func remainders() -> [String] {
-    (names(in: "/run/netns") + names(in: "/tmp")).filter { $0.hasPrefix("\(family)\(getpid())-") }
+  /// Names under /run/netns and /tmp that belong to this lab: empty after `tearDown`.
+  public func remainders() -> [String] {
+    (Self.names(in: "/run/netns") + Self.names(in: "/tmp")).filter { $0 == prefix || $0.hasPrefix("\(prefix)-") }
   }
 
   private static func ownerLives(_ name: String) -> Bool {

@@ -80,7 +80,8 @@ final class ExceptionPath {
   /// One packet from a worker.
   func handle(_ item: PuntRing.Item) {
     switch item.kind {
-    case .punt(.miss): miss(item)
+    case .punt(.miss):
+      if let (source, destination) = addresses(item.packet) { miss(item.instanceID, from: source, to: destination) }
     case .punt(.nativeForward), .punt(.innerNeighbour): inject(item.packet, item.instanceID)
     case .punt(.control): inject(item.packet, .zero)
     case .punt(.timeExceeded): answer(.timeExceeded, item)
@@ -90,10 +91,10 @@ final class ExceptionPath {
   }
 
   /// At most once a second for one destination, and for at most 4096 destinations at a time.
-  private func miss(_ item: PuntRing.Item) {
-    guard areMissesWanted(), let (source, destination) = addresses(item.packet) else { return }
+  private func miss(_ instance: InstanceID, from source: IPAddress, to destination: IPAddress) {
+    guard areMissesWanted() else { return }
     let now = ContinuousClock.now
-    let key = MissKey(instance: item.instanceID, eid: destination)
+    let key = MissKey(instance: instance, eid: destination)
     if let last = missesReported[key], now - last < .seconds(1) { return }
     if missesReported.count >= 4096, now - missesPruned >= .seconds(1) {
       missesPruned = now
@@ -101,7 +102,7 @@ final class ExceptionPath {
     }
     guard missesReported.count < 4096 else { return }
     missesReported[key] = now
-    onMiss(item.instanceID, destination, source)
+    onMiss(instance, destination, source)
   }
 
   private func addresses(_ packet: PacketBytes) -> (source: IPAddress, destination: IPAddress)? {
@@ -139,11 +140,12 @@ final class ExceptionPath {
     guard icmpBudget.take(at: .now), let (source, _) = addresses(item.packet),
       let own = ownAddress(of: source.family, for: item), let error = icmpError(kind, about: item.packet, from: own)
     else { return }
-    forward(error, to: source, item.instanceID)
+    forward(error, from: own, to: source, item.instanceID)
   }
 
   /// The address we answer with: of the interface the packet came in on, of one of the instance's sites, or any (RFC 1812 4.3.2.4);
-  /// before others one that is an EID of the instance, for the tunnel takes no other (rule E15).
+  /// before others one that is an EID of the instance, for the tunnel takes no other (rule E15). Off the instance's own ports an
+  /// address tells only by its prefix whose it is, which instances may share.
   private func ownAddress(of family: AddressFamily, for item: PuntRing.Item) -> IPAddress? {
     let arrival = ports.filter { $0.number == item.port && $0.configuration.role.facesSite }
     let others = ports.filter { $0.siteTag(of: item.instanceID) != nil }
@@ -153,7 +155,7 @@ final class ExceptionPath {
   }
 
   /// A packet of our own, as if it came from the site. What the mappings do not let out stays here: natively it would leave its instance.
-  private func forward(_ packet: [UInt8], to destination: IPAddress, _ instance: InstanceID) {
+  private func forward(_ packet: [UInt8], from source: IPAddress, to destination: IPAddress, _ instance: InstanceID) {
     guard let (port, tag) = ports.lazy.compactMap({ port in port.siteTag(of: instance).map { (port, $0) } }).first else {
       return count(false)
     }
@@ -172,6 +174,7 @@ final class ExceptionPath {
         // The engine has left it as it was.
         inject(bytes.dropFirst(128 + ethernet.count), instance)
       } else {
+        if verdict.puntReason == .miss { miss(instance, from: source, to: destination) }
         count(false)
       }
     }

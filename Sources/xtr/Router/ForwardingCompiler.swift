@@ -21,6 +21,8 @@ final class ForwardingCompiler {
   private var mappings: [EIDPrefix: CompiledMapping] = [:]
   private var locals: [EIDPrefix: CompiledLocal] = [:]
   private var databases: [EIDPrefix: Database] = [:]
+  private var databasePrefixes = EIDPrefixSet([])
+  private var haveSpacesChanged = false
   private var hosts: [NextHopKey: Host] = [:]
   private var bareLocalSet: SetHandle?
   private var lookupFailure: NetlinkError?
@@ -107,9 +109,16 @@ final class ForwardingCompiler {
 
   var locatorCount: Int { rlocs.count }
 
+  /// Makes all changes visible at once.
+  func publish() {
+    if haveSpacesChanged { publisher.setLocalSpaces(databases.filter { $1.mappingsWithin == 0 && locals[$0] != nil }.keys) }
+    haveSpacesChanged = false
+    publisher.publish()
+  }
+
   // MARK: - Mappings
 
-  /// Adds or replaces a mapping. Visible after the publisher's next publication.
+  /// Adds or replaces a mapping.
   func set(_ eid: EIDPrefix, _ target: Mapping.Target) throws(StateError) {
     if mappings[eid]?.target == target { return }
     let set = try acquire(target)
@@ -142,14 +151,10 @@ final class ForwardingCompiler {
 
   /// A mapping has come or gone.
   private func noteMapping(_ eid: EIDPrefix, _ change: Int) {
-    for (prefix, database) in databases where prefix.contains(eid) {
+    for prefix in databasePrefixes.covering(eid) {
       databases[prefix]?.mappingsWithin += change
-      if database.mappingsWithin == 0 || database.mappingsWithin + change == 0 { publishLocalSpaces() }
+      haveSpacesChanged = true
     }
-  }
-
-  private func publishLocalSpaces() {
-    publisher.setLocalSpaces(databases.filter { $1.mappingsWithin == 0 && locals[$0] != nil }.keys)
   }
 
   private func retire(_ mapping: CompiledMapping) {
@@ -266,6 +271,7 @@ final class ForwardingCompiler {
   /// Asks anew for the way to every RLOC (or those behind `nextHops`). Returns those that became usable or ceased to be.
   func refreshRLOCs(behind nextHops: Set<NextHopKey>? = nil) -> [(address: IPAddress, path: RLOCPath)] {
     var turned: [(address: IPAddress, path: RLOCPath)] = []
+    var changed: Set<Mapping.Target> = []
     for (address, rloc) in rlocs {
       if let nextHops, rloc.path.nextHop.map(nextHops.contains) != true { continue }
       let path = path(to: address, before: rloc.path)
@@ -276,9 +282,10 @@ final class ForwardingCompiler {
       if let template = path.template { publisher.replaceTemplate(rloc.template, template) }
       if let nextHop = path.nextHop, path.state == .resolving { kernel.resolve(nextHop) }
       if rloc.hasTurned() { turned.append((address, path)) }
-      guard before != path.quality else { continue }
-      for target in rloc.users { if let set = sets[target] { publisher.replaceSet(set.handle, compile(target)) } }
+      if before != path.quality { changed.formUnion(rloc.users) }
     }
+    // Only now: RLOCs behind one next hop change together, and no flow may see one of them before the others.
+    for target in changed { if let set = sets[target] { publisher.replaceSet(set.handle, compile(target)) } }
     return turned
   }
 
@@ -299,19 +306,30 @@ final class ForwardingCompiler {
 
   /// Makes the local part of the table exactly `wanted`; a mapping of the same prefix goes before.
   func setLocals(_ wanted: [EIDPrefix: Local], template: (NextHopKey) -> HeaderTemplate?) throws(StateError) {
-    defer { publishLocalSpaces() }
     let own = Set(wanted.values.map(\.database))
-    for prefix in own where databases[prefix] == nil {
-      guard let counters = counterBlocks.allocate(1) else {
-        throw .full("locator counter", limit: WorkerCounters.maximumLocatorCounters)
-      }
-      databases[prefix] = Database(counters: counters, mappingsWithin: mappings.keys.count(where: prefix.contains))
+    defer {
+      databasePrefixes = EIDPrefixSet(databases.keys)
+      haveSpacesChanged = true
     }
+    try addDatabases(own.subtracting(databases.keys))
     for (eid, local) in wanted { try setLocal(eid, local, template) }
     for eid in locals.keys where wanted[eid] == nil { try removeLocal(eid) }
     for (prefix, database) in databases where !own.contains(prefix) {
       databases[prefix] = nil
       retireCounters(database.counters, count: 1)
+    }
+  }
+
+  private func addDatabases(_ new: Set<EIDPrefix>) throws(StateError) {
+    guard !new.isEmpty else { return }
+    let prefixes = EIDPrefixSet(new)
+    var within: [EIDPrefix: Int] = [:]
+    for eid in mappings.keys { for prefix in prefixes.covering(eid) { within[prefix, default: 0] += 1 } }
+    for prefix in new {
+      guard let counters = counterBlocks.allocate(1) else {
+        throw .full("locator counter", limit: WorkerCounters.maximumLocatorCounters)
+      }
+      databases[prefix] = Database(counters: counters, mappingsWithin: within[prefix] ?? 0)
     }
   }
 
@@ -376,10 +394,6 @@ extension HeaderTemplate {
   fileprivate static var nowhere: HeaderTemplate {
     HeaderTemplate(tunnel: nil, port: 0, sourceMAC: MACAddress(rawValue: 0), destinationMAC: nil, mtu: 0)
   }
-}
-
-extension EIDPrefix {
-  fileprivate func contains(_ other: EIDPrefix) -> Bool { instanceID == other.instanceID && prefix.contains(other.prefix) }
 }
 
 extension Mapping.Target {

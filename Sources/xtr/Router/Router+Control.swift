@@ -48,6 +48,7 @@ extension Router: ControlService {
   }
 
   private func add(_ mappings: [ControlMapping], _ source: MappingSource) throws -> Int {
+    let (mappings, _) = distinct(mappings)
     try refuseDatabase(mappings)
     try setMappings(mappings, source: source)
     publishMappings(removed: [], set: mappings, owner: source.owner)
@@ -69,8 +70,8 @@ extension Router: ControlService {
   }
 
   private func replace(_ scope: ReplaceScope, _ mappings: [ControlMapping], _ source: MappingSource) throws -> Int {
+    let (mappings, kept) = distinct(mappings)
     try refuseDatabase(mappings)
-    let kept = Set(mappings.map(\.eid))
     let gone = mapCache.prefixes { mapping in
       guard !kept.contains(mapping.eid) else { return false }
       switch scope {
@@ -82,6 +83,14 @@ extension Router: ControlService {
     try change(remove: gone, set: mappings.map { Mapping($0, source: source) })
     publishMappings(removed: removed, set: mappings, owner: source.owner)
     return gone.count + mappings.count
+  }
+
+  /// The mappings and their prefixes; of a prefix that is named twice the last counts.
+  private func distinct(_ mappings: [ControlMapping]) -> (mappings: [ControlMapping], eids: Set<EIDPrefix>) {
+    let eids = Set(mappings.map(\.eid))
+    guard eids.count < mappings.count else { return (mappings, eids) }
+    var missing = eids
+    return (mappings.reversed().filter { missing.remove($0.eid) != nil }.reversed(), eids)
   }
 
   /// A mapping for one of our own EID-prefixes would send the site's traffic away.

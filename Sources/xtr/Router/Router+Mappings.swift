@@ -52,7 +52,7 @@ extension Router {
 
   /// Makes what was changed visible, and tells who watches.
   func publishMappings(removed: [Mapping], set: [ControlMapping], owner: String) {
-    dataPlane.publisher.publish()
+    compiler.publish()
     guard let server else { return }
     let watched = server.watchedKinds
     if watched.contains(.delete) { for mapping in removed { server.publish(.delete(mapping.eid, owner: mapping.source.owner)) } }
@@ -66,7 +66,7 @@ extension Router {
       log.error("removing expired mappings: \(error)")
       return
     }
-    dataPlane.publisher.publish()
+    compiler.publish()
     for mapping in expired { server?.publish(.expired(mapping.eid, owner: mapping.source.owner)) }
   }
 }

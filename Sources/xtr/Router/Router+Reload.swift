@@ -54,7 +54,7 @@ extension Router {
     try change(remove: gone, set: new.mappings.map { Mapping($0, source: .configuration) })
     report(compiler.refreshRLOCs())
     try site.refresh(hiddenBy: mapCache)
-    dataPlane.publisher.publish()
+    compiler.publish()
     try applyRules()
   }
 }

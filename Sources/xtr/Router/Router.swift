@@ -94,7 +94,7 @@ actor Router {
     site.database = configuration.database
     try site.refresh(hiddenBy: mapCache)
     try setMappings(configuration.mappings, source: .configuration)
-    dataPlane.publisher.publish()
+    compiler.publish()
     try applyRules()
     try watch()
     state = .forwarding
@@ -236,7 +236,7 @@ actor Router {
       compiler.refreshHosts(template: site.template)
       try site.refresh(hiddenBy: mapCache)
     }
-    dataPlane.publisher.publish()
+    compiler.publish()
     if addresses { try applyRules() }
     tellNeighbours(changes.neighbours)
   }

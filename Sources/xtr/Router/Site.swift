@@ -16,7 +16,8 @@ final class Site {
   private let compiler: ForwardingCompiler
   /// The routing table of each instance; the main one where none is named.
   var tables: [InstanceID: UInt32] = [:]
-  var database: [EIDPrefix] = []
+  var database: [EIDPrefix] = [] { didSet { databasePrefixes = EIDPrefixSet(database) } }
+  private var databasePrefixes = EIDPrefixSet([])
 
   private static let mainTable: UInt32 = 254
 
@@ -58,9 +59,7 @@ final class Site {
   }
 
   /// The longest database prefix that covers `eid`.
-  func databasePrefix(of eid: EIDPrefix) -> EIDPrefix? {
-    database.filter { $0.instanceID == eid.instanceID && $0.prefix.contains(eid.prefix) }.max { $0.prefix.length < $1.prefix.length }
-  }
+  func databasePrefix(of eid: EIDPrefix) -> EIDPrefix? { databasePrefixes.covering(eid).first }
 
   /// Whether `eid` lies in our own space and no mapping says that it has moved away.
   func isOwn(_ eid: EIDPrefix, hiddenBy mapCache: MapCache) -> Bool {
