@@ -30,6 +30,7 @@ extension Worker {
     if queues[Int(queue)].socket.transmit.freeCount == 0 { makeRoom(Int(queue)) }
     guard queues[Int(queue)].socket.transmit.freeCount > 0 else { return discard(address, .transmitRingFull) }
     guard frames.transmitting(address, port: queue) else { return count(drop: .frameRefused) }
+    if queues[Int(queue)].socket.mode == .copy { memory.prefetchRest(address, byteCount: byteCount) }
     _ = queues[Int(queue)].socket.transmit.transmit(Descriptor(address: address, length: byteCount))
     queues[Int(queue)].staged &+= 1
     queues[Int(queue)].stagedBytes &+= UInt64(byteCount)

@@ -79,6 +79,13 @@ import Glibc
     unsafe clinux_prefetch_write(base + (Int(truncatingIfNeeded: address) &- 64))
   }
 
+  /// Asks for the lines behind a packet's first bytes, to be read: the kernel copies the packet when it sends it (in copy mode).
+  @inlinable @inline(__always)
+  public func prefetchRest(_ address: FrameAddress, byteCount: UInt32) {
+    // SAFETY: prefetching never faults, whatever the address.
+    for offset in stride(from: 64, to: Int(byteCount), by: 64) { unsafe clinux_prefetch(base + (Int(truncatingIfNeeded: address) &+ offset)) }
+  }
+
   /// The `count` bytes at `address`; nil when they do not lie in the area. For set-up, tests and the slow path; the
   /// packet path works from `base`.
   @unsafe public func bytes(at address: FrameAddress, count: Int) -> UnsafeMutableRawBufferPointer? {
