@@ -83,7 +83,8 @@ import Glibc
   @inlinable @inline(__always)
   public func prefetchRest(_ address: FrameAddress, byteCount: UInt32) {
     // SAFETY: prefetching never faults, whatever the address.
-    for offset in stride(from: 64, to: Int(byteCount), by: 64) { unsafe clinux_prefetch(base + (Int(truncatingIfNeeded: address) &+ offset)) }
+    let first = Int(truncatingIfNeeded: address)
+    for offset in stride(from: 64, to: Int(byteCount), by: 64) { unsafe clinux_prefetch(base + (first &+ offset)) }
   }
 
   /// The `count` bytes at `address`; nil when they do not lie in the area. For set-up, tests and the slow path; the
