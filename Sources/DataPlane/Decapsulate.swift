@@ -87,15 +87,11 @@ extension Engine {
       guard let ip = IPv6View(bytes) else { return packet.verdict = .drop(.outerMalformed) }
       var offset = IPv6View.byteCount
       if ip.nextHeader != IPProtocol.udp.rawValue {
-        guard let upper = ip.upperLayer(), upper.protocolNumber == IPProtocol.udp.rawValue else { return packet.verdict = .drop(.notLISP) }
-        guard !upper.isFragment else { return packet.verdict = .drop(.outerFragment) }
-        guard !ip.isRefusedByExtension else { return packet.verdict = .drop(.outerOptionRefused) }
-        offset = upper.offset
+        offset = passExtensions(of: ip, &packet)
+        guard packet.verdict.isPending else { return }
       }
       let source = ip.source
-      guard !source.isMulticast, !source.isUnspecified, !source.isLoopback, !state.isOwn(source) else {
-        return packet.verdict = .drop(.outerSourceInvalid)
-      }
+      guard isLegalSource(source), !state.isOwn(source) else { return packet.verdict = .drop(.outerSourceInvalid) }
       (trafficClass, timeToLive, datagram) = (ip.trafficClass, ip.hopLimit, bytes.prefix(ip.totalLength).dropFirst(offset))
       if verifies, !hasRightChecksum(datagram, .v6(source), .v6(ip.destination)) {
         return packet.verdict = .drop(.udpChecksumWrong)
@@ -112,6 +108,27 @@ extension Engine {
   @inline(__always)
   private func isLegalSource(_ address: UInt32) -> Bool {
     address >> 24 != 0 && address >> 24 != 127 && address >> 29 != 7
+  }
+
+  /// For IPv6: not multicast, unspecified (::) or loopback (::1).
+  @inline(__always)
+  private func isLegalSource(_ address: IPv6Address) -> Bool {
+    !address.isMulticast && (address.high != 0 || address.low > 1)
+  }
+
+  /// Where the UDP header begins behind extension headers, which are rare; or a verdict.
+  @inline(never)
+  private func passExtensions(of ip: IPv6View, _ packet: inout Packet) -> Int {
+    guard let upper = ip.upperLayer(), upper.protocolNumber == IPProtocol.udp.rawValue else {
+      packet.verdict = .drop(.notLISP)
+      return 0
+    }
+    if upper.isFragment {
+      packet.verdict = .drop(.outerFragment)
+    } else if ip.isRefusedByExtension {
+      packet.verdict = .drop(.outerOptionRefused)
+    }
+    return upper.offset
   }
 
   /// Stage 1, on: UDP and LISP headers.

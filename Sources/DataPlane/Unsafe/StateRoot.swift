@@ -17,7 +17,7 @@ import Wire
     unsafe pointer.initialize(to: state)
   }
 
-  // SAFETY (of all): the pointee is initialised and immutable while published.
+  // SAFETY (of all): the pointee is initialised and immutable while published; its counts are within its arrays (ForwardingPublisher).
   @inline(__always) var table: TableView { unsafe pointer.pointee.table }
   @inline(__always) var mappings: MappingReader { unsafe pointer.pointee.mappings }
   @inline(__always) var sets: HandleReader { unsafe pointer.pointee.sets }
@@ -36,20 +36,20 @@ import Wire
 
   @inline(__always)
   func isOwn(_ address: UInt32) -> Bool {
-    for i in 0..<(unsafe pointer.pointee.ownIPv4Count) where unsafe pointer.pointee.ownIPv4[i] == address { return true }
+    for i in 0..<(unsafe pointer.pointee.ownIPv4Count) where unsafe pointer.pointee.ownIPv4[unchecked: i] == address { return true }
     return false
   }
 
   @inline(__always)
   func isOwn(_ address: IPv6Address) -> Bool {
-    for i in 0..<(unsafe pointer.pointee.ownIPv6Count) where unsafe pointer.pointee.ownIPv6[i] == address { return true }
+    for i in 0..<(unsafe pointer.pointee.ownIPv6Count) where unsafe pointer.pointee.ownIPv6[unchecked: i] == address { return true }
     return false
   }
 
   /// The space of ours that an address lies in; `family` is 4 or 6, `octets` are its first in network byte order.
   func localSpace(_ instanceID: UInt32, family: UInt32, _ octets: UInt64) -> LocalSpace? {
     for i in 0..<(unsafe pointer.pointee.localSpaceCount) {
-      let space = unsafe pointer.pointee.localSpaces[i]
+      let space = unsafe pointer.pointee.localSpaces[unchecked: i]
       if space.instanceID == instanceID, space.family == family, space.contains(octets) { return space }
     }
     return nil
