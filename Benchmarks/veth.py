@@ -25,7 +25,7 @@ Scenario = collections.namedtuple("Scenario", "direction sizes")
 Plan = collections.namedtuple("Plan", "scenarios rounds overload searches trial trials seconds")
 
 ALL = [Scenario("encap", "64"), Scenario("decap", "64"), Scenario("encap", "imix"), Scenario("decap", "imix")]
-FULL = Plan(ALL, rounds=10, overload=1.8, searches=2, trial=0.25, trials=12, seconds=520)
+FULL = Plan(ALL, rounds=10, overload=1.8, searches=4, trial=0.25, trials=12, seconds=700)
 QUICK = Plan(ALL[:2], rounds=3, overload=1.2, searches=1, trial=0.25, trials=4, seconds=45)
 CHECK = Plan(ALL[:1], rounds=5, overload=1.8, searches=2, trial=0.25, trials=12, seconds=30)
 QUICK_CHECK = Plan(ALL[:1], rounds=3, overload=1.2, searches=0, trial=0, trials=0, seconds=10)
