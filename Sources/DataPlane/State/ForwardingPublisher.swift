@@ -164,8 +164,9 @@ public final class ForwardingPublisher {
       let count = widest.count { $0.prefix.family == prefix.prefix.family }
       if !isWithin, prefix.prefix.length <= 64, count < ForwardingState.maximumLocalSpaces / 2 { widest.append(prefix) }
     }
-    state.localSpaceCount = widest.count
-    for (i, space) in widest.compactMap(LocalSpace.init).enumerated() { state.localSpaces[i] = space }
+    let spaces = widest.compactMap(LocalSpace.init)
+    state.localSpaceCount = spaces.count
+    for (i, space) in spaces.enumerated() { state.localSpaces[i] = space }
   }
 
   // MARK: - Publication
