@@ -34,13 +34,18 @@ extension Netns {
         configure: { configuration, site in
           guard site.letter == "A" else { return }
           configuration.interfaces.append(.init("core2", role: "core"))
-          let first = configuration.mappings.first?.locators.first ?? ""
-          let rlocs = "rlocs = [{ address = \"\(first)\", priority = 1 }, { address = \"\(rloc)\", priority = 2 }]"
-          configuration.lines = configuration.mappings.flatMap {
-            ["", "[[mapping]]", "instance-id = \($0.instance)", "eid-prefix = \"\($0.prefix)\"", rlocs]
-          }
-          configuration.mappings = []
+          addLocators([rloc], to: &configuration)
         })
+    }
+
+    /// The mappings get more locators, of a worse priority than the one they have.
+    private static func addLocators(_ others: [String], to configuration: inout RouterConfiguration) {
+      configuration.lines = configuration.mappings.flatMap { mapping in
+        let first = mapping.locators.map { "{ address = \"\($0)\", priority = 1 }" }
+        let rlocs = (first + others.map { "{ address = \"\($0)\", priority = 2 }" }).joined(separator: ", ")
+        return ["", "[[mapping]]", "instance-id = \(mapping.instance)", "eid-prefix = \"\(mapping.prefix)\"", "rlocs = [\(rlocs)]"]
+      }
+      configuration.mappings = []
     }
 
     /// A slow flow that runs through everything, and what of it is on which of the two links.
@@ -160,14 +165,7 @@ extension Netns {
 
     @Test func `E14 a gateway of many RLOCs that has to be asked for again moves no flow to another of them`() throws {
       let options = TestBed.Options(configure: { configuration, site in
-        guard site.letter == "A" else { return }
-        let first = "{ address = \"198.51.100.2\", priority = 1 }"
-        let others = (100..<130).map { "{ address = \"198.51.100.\($0)\", priority = 2 }" }
-        configuration.lines = configuration.mappings.flatMap {
-          let rlocs = "rlocs = [\(([first] + others).joined(separator: ", "))]"
-          return ["", "[[mapping]]", "instance-id = \($0.instance)", "eid-prefix = \"\($0.prefix)\"", rlocs]
-        }
-        configuration.mappings = []
+        if site.letter == "A" { Self.addLocators((100..<130).map { "198.51.100.\($0)" }, to: &configuration) }
       })
       try TestBed.run(options) { bed in
         try bed.warmUp()
