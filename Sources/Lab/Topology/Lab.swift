@@ -53,13 +53,14 @@ public final class Lab: Sendable {
   /// A new, empty namespace with its loopback up. IPv6 is made quiet and quick: no duplicate detection, no router solicitations.
   public func namespace(_ name: String) throws -> Namespace {
     let namespace = Namespace(name: name, identifier: "\(prefix)-\(name)")
+    // Known before it is made: a signal may come when it is there already, or half.
+    namespaces.withLock { $0.append(namespace) }
     do {
       try ChildProcess.run(["ip", "netns", "add", namespace.identifier])
     } catch {
       if case .interrupted = error { throw error }
       throw LabError.impossibleHere("network namespaces cannot be made here (\(error)): a container needs --privileged")
     }
-    namespaces.withLock { $0.append(namespace) }
     for scope in ["all", "default"] {
       try namespace.set("net/ipv6/conf/\(scope)/accept_dad", "0")
       try namespace.set("net/ipv6/conf/\(scope)/accept_ra", "0")

@@ -4,7 +4,9 @@
 // fixed time, or `start` … `finish` around something that must not lose a packet.
 //
 //     0        4        8                16                         n−8       n
-//     | flow   | 0      | sequence       | the pattern, always the same | sequence |        (host byte order: both ends are here)
+//     | flow   | mark   | sequence       | the pattern, always the same | sequence |        (host byte order: both ends are here)
+//
+// The mark is of one run: packets of an earlier one that were held up somewhere are not this one's.
 
 import CLinux
 import Glibc
@@ -82,6 +84,8 @@ public struct UDPFlow: Sendable {
 
   /// What the two threads tell each other. Each atomic has one writer: the sender (`sent`, `isSenderDone`), the owner (`isStopped`).
   final class Progress: Sendable {
+    /// What all packets of the run carry.
+    let mark = UInt32.random(in: .min ... .max)
     let sent = Atomic<Int>(0)
     let received = Atomic<Int>(0)
     let isSenderDone = Atomic<Bool>(false)

@@ -63,6 +63,7 @@ struct UDPReceiver {
     _ packet: UnsafeMutableRawBufferPointer, byteCount: Int, _ seen: inout [Arrivals], _ result: inout UDPFlow.Result
   ) {
     let size = max(24, flow.payloadByteCount)
+    guard packet.loadUnaligned(fromByteOffset: 4, as: UInt32.self) == progress.mark else { return }
     let which = Int(packet.loadUnaligned(as: UInt32.self))
     let sequence = packet.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
     let isWhole =

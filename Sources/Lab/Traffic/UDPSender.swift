@@ -27,7 +27,7 @@ struct UDPSender {
       sockets.append(socket.release())
     }
     let batch = UDPBatch(count: Self.burst, byteCount: max(24, flow.payloadByteCount))
-    batch.fill(pattern: flow.pattern)
+    batch.fill(pattern: flow.pattern, mark: progress.mark)
     var sequences = [UInt64](repeating: 0, count: sockets.count)
     let start = ContinuousClock.now
     var sent = 0
@@ -99,9 +99,12 @@ final class UDPBatch {
 
   func byteCount(_ index: Int) -> Int { Int(messages[index].byte_count) }
 
-  func fill(pattern: [UInt8]) {
+  func fill(pattern: [UInt8], mark: UInt32) {
     bytes.initializeMemory(as: UInt8.self, repeating: 0)
-    for index in 0..<count where !pattern.isEmpty { UnsafeMutableRawBufferPointer(rebasing: packet(index)[16...]).copyBytes(from: pattern) }
+    for index in 0..<count {
+      packet(index).storeBytes(of: mark, toByteOffset: 4, as: UInt32.self)
+      if !pattern.isEmpty { UnsafeMutableRawBufferPointer(rebasing: packet(index)[16...]).copyBytes(from: pattern) }
+    }
   }
 
   func number(_ count: Int, flow: UInt32, from sequence: UInt64) {
