@@ -73,8 +73,9 @@ extension Netns {
       try TestBed.run { bed in
         for instance in [1, 2] {
           for family in AddressFamily.allCases {
+            // The fast path may overtake what is still under way through the kernel.
             let result = try bed.flow(family, instance: instance).run(packets: 20)
-            #expect(result.isClean, "\(result)")
+            #expect(result.isComplete, "\(result)")
           }
         }
         let before = try bed.a.quietStatus().totals

@@ -168,7 +168,7 @@ extension Netns {
           try Interruption.sleep(.milliseconds(30))
         }
         let result = try traffic.finish()
-        #expect(result.lost == 0 && result.duplicated == 0 && result.damaged == 0, "\(result)")
+        #expect(result.isComplete, "\(result)")
       }
     }
 

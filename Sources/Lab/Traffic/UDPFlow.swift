@@ -50,7 +50,10 @@ public struct UDPFlow: Sendable {
     /// From first to last arrival.
     public var duration = Duration.zero
     public var lost: Int { sent - received }
-    public var isClean: Bool { sent > 0 && lost == 0 && duplicated == 0 && reordered == 0 && damaged == 0 }
+    /// Everything arrived whole and once, in whatever order.
+    public var isComplete: Bool { sent > 0 && lost == 0 && duplicated == 0 && damaged == 0 }
+    /// And in order.
+    public var isClean: Bool { isComplete && reordered == 0 }
     public var packetsPerSecond: Double { duration > .zero ? Double(received) / (duration / .seconds(1)) : 0 }
   }
 
