@@ -22,6 +22,15 @@ import Testing
     #expect(access(lab.directory, F_OK) != 0)
   }
 
+  @Test func `a namespace that a signal left half made goes with the lab`() throws {
+    let lab = try Lab()
+    // There already, so that making it fails as it does when it is interrupted behind the first step.
+    try ChildProcess.run(["ip", "netns", "add", "\(lab.prefix)-half"])
+    #expect(throws: LabError.self) { try lab.namespace("half") }
+    lab.tearDown()
+    #expect(lab.remainders() == [])
+  }
+
   @Test func `what a killed lab left goes at the next start, what a living one has stays`() throws {
     let living = try Lab()
     defer { living.tearDown() }

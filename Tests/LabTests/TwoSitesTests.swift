@@ -58,6 +58,22 @@ let isRoot = geteuid() == 0
     #expect(result.sent > 500 && result.received == 0 && result.lost == result.sent && !result.isClean)
   }
 
+  @Test func `packets of another run to the same port are not counted`() throws {
+    let lab = try Lab()
+    defer { lab.tearDown() }
+    let sites = try TwoSites(in: lab)
+    let flow = UDPFlow(from: sites.siteA.router, to: sites.siteB.router, destination: sites.siteB.rloc(.ipv4))
+    var counted = flow
+    (counted.packetsPerSecond, counted.duration) = (200, .seconds(60))
+    let running = try counted.start()
+    try Interruption.wait(for: "traffic", atMost: .seconds(2)) { running.received > 10 }
+    let stray = UDPFlow.Progress()
+    try flow.sender.run { try UDPSender(flow, stray).run(to: SocketAddress(flow.destination, port: flow.port)) }
+    let result = try running.finish()
+    #expect(stray.sent.load(ordering: .relaxed) > 1000)
+    #expect(result.isClean, "\(result)")
+  }
+
   @Test func `a frame put on a link by hand arrives as it was, tag and all`() throws {
     let lab = try Lab()
     defer { lab.tearDown() }

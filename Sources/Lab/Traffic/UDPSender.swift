@@ -103,7 +103,7 @@ final class UDPBatch {
     bytes.initializeMemory(as: UInt8.self, repeating: 0)
     for index in 0..<count {
       packet(index).storeBytes(of: mark, toByteOffset: 4, as: UInt32.self)
-      if !pattern.isEmpty { UnsafeMutableRawBufferPointer(rebasing: packet(index)[16...]).copyBytes(from: pattern) }
+      UnsafeMutableRawBufferPointer(rebasing: packet(index)[16...]).copyBytes(from: pattern)
     }
   }
 
