@@ -108,6 +108,7 @@ extension LoadedSteering {
     // SAFETY: libbpf copies the name; the bytes are there until the object is loaded, after which nothing refers to them.
     let object = unsafe bytes.withUnsafeBytes { bytes -> OpaquePointer? in
       var options = unsafe bpf_object_open_opts()
+      unsafe zeroFill(&options)
       unsafe options.sz = MemoryLayout<bpf_object_open_opts>.size
       guard
         let object = unsafe "xtr_steer".withCString({ name in

@@ -18,6 +18,7 @@ struct SteeringLink: ~Copyable {
   ) throws(SteeringRefusal) {
     // SAFETY: the options are a local whose size is said in them.
     var options = unsafe bpf_link_create_opts()
+    unsafe zeroFill(&options)
     unsafe options.sz = unsafe MemoryLayout<bpf_link_create_opts>.size
     switch mode {
     case .native: unsafe options.flags = UInt32(XDP_FLAGS_DRV_MODE)
@@ -31,6 +32,13 @@ struct SteeringLink: ~Copyable {
   }
 
   deinit { close(descriptor) }
+}
+
+/// Zeroes every byte of the options of a libbpf call, those between and behind the fields as well: libbpf refuses options that have
+/// anything behind the last field it knows.
+func zeroFill<Options>(_ options: inout Options) {
+  // SAFETY: C structs, of which all bytes zero is a value.
+  _ = unsafe withUnsafeMutableBytes(of: &options) { unsafe $0.initializeMemory(as: UInt8.self, repeating: 0) }
 }
 
 /// Why the kernel did not do what was asked of it.
@@ -47,6 +55,7 @@ struct AttachedProgram: Equatable {
   /// The program that is attached to an interface in any mode, nil if none is.
   static func on(interfaceIndex: UInt32) throws(SteeringRefusal) -> AttachedProgram? {
     var query = bpf_xdp_query_opts()
+    zeroFill(&query)
     query.sz = MemoryLayout<bpf_xdp_query_opts>.size
     // SAFETY: the options are a local whose size is said in them.
     let result = unsafe bpf_xdp_query(CInt(bitPattern: interfaceIndex), 0, &query)
