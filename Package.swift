@@ -5,12 +5,21 @@
 
 import PackageDescription
 
+/// On x86-64 the program asks for what processors have had since 2013 (x86-64-v3: counting bits, three-operand shifts). It checks at
+/// its start (clinux_processor.c), and says so when they are not there.
+#if arch(x86_64)
+  let processor: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-march=x86-64-v3"])]
+#else
+  let processor: [SwiftSetting] = []
+#endif
+
 /// Packet-path modules: every unsafe use is written down, and an unmarked one is an error.
-let strict: [SwiftSetting] = [
-  .strictMemorySafety(),
-  .treatWarning("StrictMemorySafety", as: .error),
-  .enableExperimentalFeature("Lifetimes"),
-]
+let strict: [SwiftSetting] =
+  processor + [
+    .strictMemorySafety(),
+    .treatWarning("StrictMemorySafety", as: .error),
+    .enableExperimentalFeature("Lifetimes"),
+  ]
 
 let package = Package(
   name: "xtr",

@@ -49,7 +49,7 @@ extension Engine {
   /// The roots of the instance that was looked up last: a port has one instance, mostly.
   struct RootsCache {
     var instanceID = ForwardingState.noInstance
-    var roots = InstanceRoots(ipv4: 0, ipv6: 0)
+    var roots = InstanceRoots.none
 
     @inline(__always)
     mutating func find(_ instanceID: UInt32, _ table: TableView) -> InstanceRoots {
@@ -69,7 +69,7 @@ extension Engine {
 
     /// A space of the instance whose entries lie under one root.
     struct Range {
-      var root = NodeIndex.max
+      var root = NodeIndex.impossible
       var space = LocalSpace()
 
       @inline(__always)

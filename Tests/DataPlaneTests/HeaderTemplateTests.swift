@@ -52,7 +52,6 @@ import Wire
 
   @Test func `what the engine reads is laid out in lines`() {
     #expect(MemoryLayout<MappingRecord>.size == 8 && MemoryLayout<MappingRecord>.stride == 8)
-    #expect(MemoryLayout<Slot>.stride == 8)
     #expect(MemoryLayout<Packet>.size <= PacketArray.stride && PacketArray.stride == 64, "a packet never straddles two lines")
     #expect(MemoryLayout<TemplateFields>.size <= 16, "fields end before the longest IPv4 header begins: 64 − 18 − 28")
     #expect(TemplateBlock.byteCount == 128)

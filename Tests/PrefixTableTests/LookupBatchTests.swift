@@ -9,7 +9,7 @@ import Wire
 @Suite struct LookupBatchTests {
   @Test func `a batch of every size answers as single lookups do, and can be used again`() throws {
     var source = HardPrefixes(seed: 20)
-    let table = try PrefixTable(nodeCapacity: 1 << 13)
+    let table = try PrefixTable()
     for i in 0..<150 { try table.update(source.prefix(), value: UInt32(i + 1)) }
     let view = table.commit()
     var batch = LookupBatch(capacity: 128)
@@ -25,7 +25,7 @@ import Wire
 
   @Test func `reserved places are put in any order, or left out, and added lookups stand behind them`() throws {
     var source = HardPrefixes(seed: 21)
-    let table = try PrefixTable(nodeCapacity: 1 << 13)
+    let table = try PrefixTable()
     for i in 0..<150 { try table.update(source.prefix(), value: UInt32(i + 1)) }
     let view = table.commit()
     var batch = LookupBatch(capacity: 128)
@@ -56,12 +56,12 @@ import Wire
   }
 
   @Test func `the empty root misses`() throws {
-    let table = try PrefixTable(nodeCapacity: 64)
+    let table = try PrefixTable()
     var batch = LookupBatch(capacity: 4)
-    let place = batch.add(0, high: .max, low: .max, in: table.view)
+    let place = batch.add(.none, high: .max, low: .max, in: table.view)
     batch.run(table.view)
     #expect(place == 0 && batch[place] == 0)
-    #expect(table.view.lookup(0, high: .max, low: .max) == 0)
+    #expect(table.view.lookup(.none, high: .max, low: .max) == 0)
     #expect(!table.view.instance(0).isKnown)
   }
 }

@@ -2,9 +2,10 @@
 //
 // The oracle of the prefix table's tests: a list of prefixes, searched from end to end. And prefixes that are hard on a trie.
 
-import PrefixTable
 import TestSupport
 import Wire
+
+@testable import PrefixTable
 
 /// A longest-prefix match that cannot be wrong: one list per instance and family.
 struct PlainTable {
@@ -104,6 +105,16 @@ struct HardPrefixes {
     let (before, borrow) = first.low.subtractingReportingOverflow(unit.low)
     let ahead = (high: first.high &- unit.high &- (borrow ? 1 : 0), low: before)
     return [first, last, behind, ahead].map { IPAddress(family: prefix.family, leftAlignedHigh: $0.high, low: $0.low) }
+  }
+}
+
+extension PrefixTable {
+  /// Everything in the open transaction.
+  var allEntries: [EIDPrefix: UInt32] {
+    var entries: [EIDPrefix: UInt32] = [:]
+    var iterator = TableIterator(openView)
+    while let next = iterator.next() { entries[next.prefix] = next.value }
+    return entries
   }
 }
 

@@ -28,7 +28,7 @@ import Wire
 
   /// `operations` changes in transactions of 1 to 64, every answer compared after each commit, invariants after each thousand.
   static func run(seed: UInt64, operations: Int) throws {
-    let table = try PrefixTable(nodeCapacity: 1 << 14)
+    let table = try PrefixTable()
     var plain = PlainTable()
     var source = HardPrefixes(seed: seed)
     var batch = LookupBatch(capacity: 64)
@@ -52,7 +52,7 @@ import Wire
       compare(view, plain, touched, &source, &batch, seed: seed)
       if done >= nextCheck {
         nextCheck += 1000
-        let violations = table.violations()
+        let violations = table.checkInvariants()
         #expect(violations.isEmpty, "seed \(seed), \(done) operations")
         #expect(table.count == plain.count)
         guard violations.isEmpty else { return }
@@ -60,12 +60,12 @@ import Wire
     }
     for prefix in plain.prefixes { try table.delete(prefix) }
     Self.publish(table, epoch: epoch + 1)
-    #expect(table.count == 0 && table.nodeCount == 0)
+    #expect(table.count == 0 && table.byteCounts.used == 0)
   }
 
   /// One change of the table and the same of the list: insertions, updates, deletions, by the dice.
   private static func change(_ table: PrefixTable, _ plain: inout PlainTable, _ prefix: EIDPrefix, _ dice: UInt64) throws {
-    let value = UInt32(truncatingIfNeeded: dice >> 32) | 1
+    let value = UInt32(truncatingIfNeeded: dice >> 35) | 1
     let old = plain[prefix]
     switch dice % 8 {
     case 0:
@@ -80,7 +80,9 @@ import Wire
       plain[prefix] = value
     default:
       if old == nil {
-        #expect(throws: PrefixTableError.notFound(prefix)) { try table.delete(prefix) }
+        let isKnown = plain.prefixes.contains { $0.instanceID == prefix.instanceID }
+        let error = isKnown ? PrefixTableError.notFound(prefix) : .instanceUnknown(prefix.instanceID)
+        #expect(throws: error) { try table.delete(prefix) }
       } else {
         #expect(try table.delete(prefix) == old)
       }
@@ -115,7 +117,7 @@ import Wire
   }
 
   @Test func `every length of both families, nested in one another, answers at its borders`() throws {
-    let table = try PrefixTable(nodeCapacity: 4096)
+    let table = try PrefixTable()
     var plain = PlainTable()
     let trunks = [try Self.address("170.170.170.170"), try Self.address("aaaa:aaaa:aaaa:aaaa:aaaa:aaaa:aaaa:aaaa")]
     for trunk in trunks {
@@ -136,7 +138,7 @@ import Wire
       }
     }
     check()
-    #expect(table.violations() == [])
+    #expect(table.checkInvariants() == [])
     // Every second one goes, from the longest down: each leaves its places to the next shorter.
     for trunk in trunks {
       for length in stride(from: trunk.family.bitWidth, through: 0, by: -2) {
@@ -147,11 +149,11 @@ import Wire
     }
     view = Self.publish(table, epoch: 3)
     check()
-    #expect(table.violations() == [])
+    #expect(table.checkInvariants() == [])
   }
 
   @Test func `a default route answers what nothing else covers, in its family only`() throws {
-    let table = try PrefixTable(nodeCapacity: 256)
+    let table = try PrefixTable()
     try table.insert(Self.prefix("0.0.0.0/0"), value: 1)
     try table.insert(Self.prefix("10.0.0.0/8"), value: 2)
     let view = table.commit()
@@ -161,14 +163,14 @@ import Wire
     #expect(view.lookup(try Self.address("::"), .zero) == 0)
     try table.delete(Self.prefix("0.0.0.0/0"))
     #expect(table.commit().lookup(try Self.address("9.255.255.255"), .zero) == 0)
-    #expect(table.violations() == [])
+    #expect(table.checkInvariants() == [])
   }
 
   @Test func `the order of insertion does not matter`() throws {
     var source = HardPrefixes(seed: 9)
     let prefixes = Array(Set((0..<150).map { _ in source.prefix() }))
-    let one = try PrefixTable(nodeCapacity: 1 << 13)
-    let other = try PrefixTable(nodeCapacity: 1 << 13)
+    let one = try PrefixTable()
+    let other = try PrefixTable()
     for (i, prefix) in prefixes.enumerated() { try one.insert(prefix, value: UInt32(i + 1)) }
     for (i, prefix) in prefixes.enumerated().reversed() { try other.insert(prefix, value: UInt32(i + 1)) }
     let (a, b) = (one.commit(), other.commit())
@@ -176,14 +178,14 @@ import Wire
       let (address, instance) = (source.address(), source.instance())
       #expect(a.lookup(address, instance) == b.lookup(address, instance))
     }
-    #expect(one.nodeCount == other.nodeCount)
+    #expect(one.byteCounts.used == other.byteCounts.used)
     #expect(one.allEntries == other.allEntries)
   }
 
   // MARK: - Instances
 
   @Test func `instances do not see each other`() throws {
-    let table = try PrefixTable(nodeCapacity: 1024)
+    let table = try PrefixTable()
     let instances: [UInt32] = [0, 1, 2, 0xFF, 0x100, 0x1_0000, 0x1_0001, 0xFF_FFFE, 0xFF_FFFF]
     for instance in instances { try table.insert(Self.prefix("10.0.0.0/8", instance), value: instance + 1) }
     let view = Self.publish(table, epoch: 2)
@@ -199,11 +201,11 @@ import Wire
     let last = Self.publish(table, epoch: 3)
     #expect(last.lookup(try Self.address("10.1.1.1"), InstanceID(truncating: 1)) == 2)
     #expect(!last.instance(0).isKnown && !last.instance(2).isKnown)
-    #expect(table.violations() == [])
+    #expect(table.checkInvariants() == [])
   }
 
   @Test func `the families of one instance do not see each other`() throws {
-    let table = try PrefixTable(nodeCapacity: 256)
+    let table = try PrefixTable()
     try table.insert(Self.prefix("10.0.0.0/8", 7), value: 4)
     try table.insert(Self.prefix("a00::/8", 7), value: 6)
     let view = table.commit()
@@ -220,7 +222,7 @@ import Wire
   // MARK: - Transactions
 
   @Test func `a reader with an old view sees nothing of a transaction until it takes the new one, then all of it`() throws {
-    let table = try PrefixTable(nodeCapacity: 1024)
+    let table = try PrefixTable()
     try table.insert(Self.prefix("10.0.0.0/8"), value: 1)
     try table.insert(Self.prefix("10.1.0.0/16"), value: 2)
     let old = Self.publish(table, epoch: 2)
@@ -240,11 +242,11 @@ import Wire
     #expect(new.lookup(questions, with: &batch) == [11, 11, 13, 14])
     table.reclaim(oldest: 3)
     #expect(new.lookup(questions, with: &batch) == [11, 11, 13, 14])
-    #expect(table.violations() == [])
+    #expect(table.checkInvariants() == [])
   }
 
   @Test func `changes after a commit are not retired with it`() throws {
-    let table = try PrefixTable(nodeCapacity: 256)
+    let table = try PrefixTable()
     try table.insert(Self.prefix("10.0.0.0/8"), value: 1)
     let published = Self.publish(table, epoch: 2)
     try table.update(Self.prefix("10.0.0.0/8"), value: 2)  // open: supersedes nodes that `published` still shows
@@ -257,93 +259,95 @@ import Wire
   // MARK: - Refusals
 
   @Test func `what cannot be is refused by name, and changes nothing`() throws {
-    let table = try PrefixTable(nodeCapacity: 256)
+    let table = try PrefixTable()
     let prefix = try Self.prefix("10.0.0.0/8", 3)
     try table.insert(prefix, value: 5)
     #expect(throws: PrefixTableError.exists(prefix)) { try table.insert(prefix, value: 6) }
-    #expect(throws: PrefixTableError.zeroValue) { try table.update(prefix, value: 0) }
+    #expect(throws: PrefixTableError.valueOutOfRange(0)) { try table.update(prefix, value: 0) }
     let missing = try Self.prefix("10.0.0.0/9", 3)
     #expect(throws: PrefixTableError.notFound(missing)) { try table.delete(missing) }
     #expect(table.allEntries == [prefix: 5])
     #expect(PrefixTableError.exists(prefix).description == "[3]10.0.0.0/8 is already in the table")
     #expect(PrefixTableError.notFound(missing).description == "[3]10.0.0.0/9 is not in the table")
-    #expect(PrefixTableError.full(nodeCapacity: 9).description.contains("9 nodes"))
+    #expect(PrefixTableError.full(byteLimit: 9).description.contains("9 bytes"))
     #expect(PrefixTableError.noMemory(byteCount: 4096).description.contains("4096"))
   }
 
   @Test func `address space that is not there is an error, not a trap`() {
-    #expect(throws: PrefixTableError.self) { try PrefixTable(nodeCapacity: 1 << 40) }
+    #expect(throws: PrefixTableError.self) { try PrefixTable(byteLimit: 1 << 50) }
   }
 
+  static let smallest = 128 << 10
+
   /// Fills a small table with scattered host prefixes until it says no.
-  static func full() throws -> (table: PrefixTable, entries: [EIDPrefix: UInt32]) {
-    let table = try PrefixTable(nodeCapacity: 256)
+  static func full() throws -> (table: PrefixTable, entries: [EIDPrefix: UInt32], refused: EIDPrefix) {
+    let table = try PrefixTable(byteLimit: smallest)
     var epoch: UInt64 = 1
     for i in 0..<10_000 {
       let prefix = try Self.prefix("\(i % 250).\(i / 250).\(i % 7).1/32")
       do { try table.insert(prefix, value: UInt32(i + 1)) } catch {
-        #expect(error == .full(nodeCapacity: 256))
+        #expect(error == .full(byteLimit: smallest))
         #expect(table.value(for: prefix) == nil)
-        return (table, table.allEntries)
+        return (table, table.allEntries, prefix)
       }
       epoch += 1
       Self.publish(table, epoch: epoch)
     }
-    Issue.record("a table of 256 nodes took 10,000 scattered host prefixes")
-    return (table, [:])
+    Issue.record("a table of 128 KiB took 10,000 scattered host prefixes")
+    throw PrefixTableError.noMemory(byteCount: 0)
   }
 
   @Test func `a full table refuses and keeps answering`() throws {
-    let (table, entries) = try Self.full()
+    let (table, entries, refused) = try Self.full()
     #expect(entries.count > 40)
-    #expect(throws: PrefixTableError.full(nodeCapacity: 256)) { try table.update(Self.prefix("2001:db8::1/128"), value: 1) }
+    #expect(throws: PrefixTableError.full(byteLimit: Self.smallest)) { try table.update(refused, value: 1) }
     #expect(table.allEntries == entries)
-    #expect(table.violations() == [])
+    #expect(table.checkInvariants() == [])
     for (prefix, value) in entries { #expect(table.view.lookup(prefix.prefix.address, .zero) == value) }
   }
 
   @Test func `a full table can be emptied, prefix by prefix`() throws {
-    let (table, entries) = try Self.full()
+    let (table, entries, _) = try Self.full()
     var epoch: UInt64 = 20_000
     for prefix in entries.keys {
       try table.delete(prefix)
       epoch += 1
       Self.publish(table, epoch: epoch)
     }
-    #expect(table.count == 0 && table.nodeCount == 0)
+    #expect(table.count == 0 && table.byteCounts.used == 0)
   }
 
   // MARK: - Memory
 
   @Test func `nodes come back when everything is deleted, and only after the readers have passed`() throws {
     var source = HardPrefixes(seed: 11)
-    let table = try PrefixTable(nodeCapacity: 1 << 13)
+    let table = try PrefixTable()
     for i in 0..<200 { try table.update(source.prefix(), value: UInt32(i + 1)) }
     Self.publish(table, epoch: 2)
-    let nodeCount = table.nodeCount
-    #expect(nodeCount > 100)
+    let byteCount = table.byteCounts.used
+    #expect(byteCount > 5000)
     for prefix in table.allEntries.keys { try table.delete(prefix) }
     _ = table.commit()
     table.retire(epoch: 3)
     table.reclaim(oldest: 2)
-    #expect(table.nodeCount >= nodeCount, "a reader of epoch 2 may still walk the old nodes")
+    #expect(table.byteCounts.used >= byteCount, "a reader of epoch 2 may still walk the old nodes")
     table.reclaim(oldest: 3)
-    #expect(table.nodeCount == 0)
-    #expect(table.violations() == [])
+    #expect(table.byteCounts.used == 0)
+    #expect(table.checkInvariants() == [])
   }
 
   @Test func `replacing one prefix for ever takes no memory`() throws {
-    let table = try PrefixTable(nodeCapacity: 64)
+    let table = try PrefixTable()
     for i in 1...10_000 {
       try table.update(Self.prefix("10.1.2.3/32", 9), value: UInt32(i))
       Self.publish(table, epoch: UInt64(i + 1))
     }
-    #expect(table.nodeCount == 7)  // three of the directory, four of the address
+    #expect(table.byteCounts.used == 3 * 32)  // a record of the directory, the instance, a record of the address
     #expect(table.view.lookup(try Self.address("10.1.2.3"), InstanceID(truncating: 9)) == 10_000)
   }
 
   @Test func `longestMatch finds the covering entry, the open transaction included`() throws {
-    let table = try PrefixTable(nodeCapacity: 256)
+    let table = try PrefixTable()
     try table.insert(Self.prefix("10.0.0.0/8"), value: 1)
     try table.insert(Self.prefix("10.1.0.0/16"), value: 2)
     #expect(table.longestMatch(try Self.address("10.1.2.3"), in: .zero)?.prefix == (try Self.prefix("10.1.0.0/16")))
@@ -352,25 +356,18 @@ import Wire
     #expect(table.longestMatch(try Self.address("10.2.2.3"), in: InstanceID(truncating: 1)) == nil)
   }
 
-  // MARK: - Layout and self-check
-
-  @Test func `a slot has eight bytes, a node 2 KiB`() {
-    #expect(MemoryLayout<Slot>.size == 8 && MemoryLayout<Slot>.stride == 8)
-    #expect(NodeArena.nodeByteCount == 2048)
-  }
+  // MARK: - Self-check
 
   @Test func `the self-check sees a wrong value and a missing node`() throws {
-    let table = try PrefixTable(nodeCapacity: 256)
+    let table = try PrefixTable()
     try table.insert(Self.prefix("10.1.0.0/16"), value: 1)
-    #expect(table.violations() == [])
-    let view = table.commit()
-    let root = view.instance(0).ipv4
-    let node = view.nodes.slot(root, 10).child
-    view.nodes.slots[Int(node) << 8 | 1].value = 7
-    #expect(!table.violations().isEmpty)
-    view.nodes.slots[Int(node) << 8 | 1].value = 1
-    #expect(table.violations() == [])
-    view.nodes.slots[Int(root) << 8 | 10].child = 0
-    #expect(table.violations().contains { $0.contains("10.") })
+    try table.insert(Self.prefix("10.2.0.0/15"), value: 2)
+    #expect(table.checkInvariants() == [])
+    let node = table.writer.reader.target(record: table.commit().instance(0).ipv4)
+    let position = table.writer.memory.entryPosition(node, 1)
+    table.writer.memory.setWord(position, Entry.value(7).raw)
+    #expect(table.checkInvariants() == [])
+    table.writer.memory.setWord(position, Entry.none.raw)
+    #expect(!table.checkInvariants().isEmpty)
   }
 }

@@ -12,7 +12,7 @@ import Wire
 
 /// What writer and readers share. Version v is published between `begun` = v and `done` = v.
 private final class Shared: Sendable {
-  let root = Atomic<UInt32>(0)
+  let token = Atomic<UInt32>(0)
   let begun = Atomic<UInt32>(0)
   let done = Atomic<UInt32>(0)
   let stop = Atomic<Bool>(false)
@@ -48,14 +48,14 @@ extension Atomic<Int> {
     }
   }
 
-  private static func read(_ shared: Shared, _ nodes: NodeReader, _ reader: QuiescentState.Reader, _ me: Int) {
+  private static func read(_ shared: Shared, _ first: TableView, _ reader: QuiescentState.Reader, _ me: Int) {
     var batch = LookupBatch(capacity: 64)
     let keys = questions.compactMap { IPAddress($0.address).map { ($0.family, $0.leftAligned) } }
     reader.online()
     var turns = 0
     while !shared.stop.load(ordering: .relaxed) {
       let oldest = shared.done.load(ordering: .acquiring)
-      let view = TableView(nodes: nodes, root: shared.root.load(ordering: .acquiring))
+      let view = first.at(shared.token.load(ordering: .acquiring))
       let roots = view.instance(0)
       batch.clear()
       for i in 0..<48 {
@@ -90,25 +90,25 @@ extension Atomic<Int> {
   @Test(.timeLimit(.minutes(2)))
   func `a batch is answered by one version, and by one that was current while it ran`() throws {
     let readerCount = 2
-    let table = try PrefixTable(nodeCapacity: 4096)
+    let table = try PrefixTable()
     let quiescent = QuiescentState()
     let shared = Shared(readers: readerCount)
     func publish(_ version: UInt32) throws {
       try Self.write(table, version: version)
       shared.begun.store(version, ordering: .releasing)
-      shared.root.store(table.commit().root, ordering: .releasing)
+      shared.token.store(table.commit().token, ordering: .releasing)
       shared.done.store(version, ordering: .releasing)
       table.retire(epoch: quiescent.advance())
       table.reclaim(oldest: quiescent.oldest())
     }
     try publish(1)
-    let nodes = table.view.nodes
+    let first = table.view
     let finished = DispatchGroup()
     for me in 0..<readerCount {
       let reader = try #require(quiescent.register())
       finished.enter()
       let thread = Thread {
-        Self.read(shared, nodes, reader, me)
+        Self.read(shared, first, reader, me)
         finished.leave()
       }
       thread.stackSize = 1 << 20
@@ -123,7 +123,7 @@ extension Atomic<Int> {
         version -= 1  // the readers are behind: what is not committed is written again later
         table.reclaim(oldest: quiescent.oldest())
       }
-      largest = max(largest, table.nodeCount)
+      largest = max(largest, table.byteCounts.used)
     }
     shared.stop.store(true, ordering: .relaxed)
     finished.wait()
@@ -133,6 +133,6 @@ extension Atomic<Int> {
     _ = table.commit()
     table.retire(epoch: quiescent.advance())
     table.reclaim(oldest: quiescent.oldest())
-    #expect(table.nodeCount == 0, "all readers are gone; at most \(largest) nodes were in use")
+    #expect(table.byteCounts.used == 0, "all readers are gone; at most \(largest) bytes were in use")
   }
 }

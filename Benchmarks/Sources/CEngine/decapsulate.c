@@ -124,11 +124,11 @@ static HOT void read_inner(struct cengine *engine, size_t place, struct table_vi
     if (!is_ipv4(p, available)) { packet->verdict = INNER_TRUNCATED; return; }
     if (!has_valid_header_checksum(p)) { packet->verdict = HEADER_CHECKSUM_WRONG; return; }
     merge(packet, 4, u16(p + 2), p[8], p[1], copies_dscp);
-    put_lookup(&engine->lookups, place, table, roots.ipv4, p + 16, 4);
+    put_ipv4_lookup(&engine->lookups, place, table, roots.ipv4, p + 16);
   } else if (p[0] >> 4 == 6) {
     if (!is_ipv6(p, available)) { packet->verdict = INNER_TRUNCATED; return; }
     merge(packet, 6, u16(p + 4) + 40, p[7], u16(p) >> 4, copies_dscp);
-    put_lookup(&engine->lookups, place, table, roots.ipv6, p + 24, 16);
+    put_ipv6_lookup(&engine->lookups, place, table, roots.ipv6, p + 24);
   } else {
     packet->verdict = INNER_VERSION_UNKNOWN;
   }
@@ -137,7 +137,7 @@ static HOT void read_inner(struct cengine *engine, size_t place, struct table_vi
 /// Stage 4.
 static HOT void choose_host(struct cengine *engine, size_t place, const struct chain *chain) {
   struct packet *packet = &engine->packets[place];
-  uint32_t mapping = engine->lookups.items[place].value;
+  uint32_t mapping = lookup_value(&engine->lookups, place);
   if (mapping == 0) { packet->verdict = DESTINATION_NOT_LOCAL; return; }
   struct mapping_record record = chain->mappings[mapping];
   const struct set_block *set = block(chain->sets, record.set);
@@ -203,7 +203,7 @@ static STAGE void read_inner_headers(struct cengine *engine, struct table_view t
 
 static STAGE void choose_hosts(struct cengine *engine, const struct chain *chain) {
   size_t count = engine->count;
-  for (size_t i = 0; i < count; i++) __builtin_prefetch(chain->mappings + engine->lookups.items[i].value, 0, 3);
+  for (size_t i = 0; i < count; i++) __builtin_prefetch(chain->mappings + lookup_value(&engine->lookups, i), 0, 3);
   for (size_t i = 0; i < count; i++)
     if (engine->packets[i].verdict == PENDING) choose_host(engine, i, chain);
 }

@@ -64,8 +64,11 @@ COLD bool decide(struct known_range *known, uint32_t root, uint32_t instance, ui
 }
 
 COLD uint16_t look_up_source(struct lookups *lookups, uint32_t root, const uint8_t *source, size_t bytes, struct table_view table) {
-  uint16_t place = lookups->count++;
-  put_lookup(lookups, place, table, root, source, bytes);
+  uint16_t place = (uint16_t)lookups->count++;
+  // As LookupBatch.add does it, for both families.
+  uint8_t address[16] = {0};
+  memcpy(address, source, bytes);
+  put_ipv6_lookup(lookups, place, table, root, address);
   return place;
 }
 
@@ -96,13 +99,13 @@ static HOT void read_inner(struct cengine *engine, size_t place, unsigned port, 
     if (!is_ipv4(p, length)) { packet->verdict = INNER_MALFORMED; return; }
     if (!has_valid_header_checksum(p)) { packet->verdict = HEADER_CHECKSUM_WRONG; return; }
     describe(packet, 4, u16(p + 2), p[8], p[1], hash_ipv4(p));
-    put_lookup(&engine->lookups, place, table, roots.ipv4, p + 16, 4);
+    put_ipv4_lookup(&engine->lookups, place, table, roots.ipv4, p + 16);
     if (!is_known(&known[0], roots.ipv4, raw32(p + 12)) && !decide(&known[0], roots.ipv4, instance, 4, raw32(p + 12), state))
       packet->source_place = look_up_source(&engine->lookups, roots.ipv4, p + 12, 4, table);
   } else if (type == 0x86DD) {
     if (!is_ipv6(p, length) || u16(p + 4) + 40u > 0xFFFF) { packet->verdict = INNER_MALFORMED; return; }
     describe(packet, 6, u16(p + 4) + 40, p[7], u16(p) >> 4, hash_ipv6(p));
-    put_lookup(&engine->lookups, place, table, roots.ipv6, p + 24, 16);
+    put_ipv6_lookup(&engine->lookups, place, table, roots.ipv6, p + 24);
     if (!is_known(&known[1], roots.ipv6, raw64(p + 8)) && !decide(&known[1], roots.ipv6, instance, 6, raw64(p + 8), state))
       packet->source_place = look_up_source(&engine->lookups, roots.ipv6, p + 8, 16, table);
   } else {
@@ -127,13 +130,13 @@ COLD uint16_t other_action(uint8_t action) {
 static HOT void choose_locator(struct cengine *engine, size_t place, const struct chain *chain, uint32_t *local) {
   struct packet *packet = &engine->packets[place];
   if (packet->source_place != KNOWN_SOURCE) {
-    uint32_t from = engine->lookups.items[packet->source_place].value;
+    uint32_t from = lookup_value(&engine->lookups, packet->source_place);
     if (from != *local || from == 0) {
       if (!is_local(from, chain)) { packet->verdict = SOURCE_NOT_LOCAL; return; }
       *local = from;
     }
   }
-  uint32_t mapping = engine->lookups.items[place].value;
+  uint32_t mapping = lookup_value(&engine->lookups, place);
   if (mapping == 0) { packet->verdict = MISS; return; }
   struct mapping_record record = chain->mappings[mapping];
   const struct set_block *set = block(chain->sets, record.set);
@@ -219,7 +222,7 @@ static STAGE void read_inner_headers(struct cengine *engine, unsigned port, cons
 static STAGE void choose_locators(struct cengine *engine, const struct chain *chain) {
   uint32_t local = 0;
   size_t count = engine->count;
-  for (size_t i = 0; i < count; i++) __builtin_prefetch(chain->mappings + engine->lookups.items[i].value, 0, 3);
+  for (size_t i = 0; i < count; i++) __builtin_prefetch(chain->mappings + lookup_value(&engine->lookups, i), 0, 3);
   for (size_t i = 0; i < count; i++)
     if (engine->packets[i].verdict == PENDING) choose_locator(engine, i, chain, &local);
 }

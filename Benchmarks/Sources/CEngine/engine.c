@@ -38,8 +38,7 @@ void cengine_forward(struct cengine *engine, uint8_t *area, const struct cengine
                      size_t count, unsigned port, const void *root) {
   engine->count = 0;
   for (size_t i = 0; i < count; i++) append(engine, area + in[i].address, in[i].length);
-  engine->lookups.count = engine->count;
-  for (size_t i = 0; i < engine->count; i++) engine->lookups.items[i].position = 0;
+  clear_lookups(&engine->lookups, engine->count);
   const struct forwarding_state *state = current(root);
   if (state->roles[port & 15] == SITE)
     encapsulate(engine, port & 15, state);
@@ -115,11 +114,3 @@ __attribute__((noinline)) bool is_refused_by_extension(const uint8_t *p) {
   }
 }
 
-uint64_t cengine_calibrate(uint64_t count) {
-  uint64_t x = count;
-  for (uint64_t i = 0; i < count; i++) {
-    x = x * 0x9E3779B97F4A7C15 + 1;
-    __asm__ volatile("" : "+r"(x));
-  }
-  return x;
-}

@@ -1,35 +1,66 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The whole batch goes down one level per pass.
+// The whole batch goes down one level per two passes.
 
 #include "lookup.h"
 
-/// Reads one slot at `depth` and asks for the next; returns the node to go on in.
-static inline uint32_t step(struct lookup *item, size_t depth, const struct slot *slots) {
-  struct slot slot = slots[item->position];
-  item->value = slot.value != 0 ? slot.value : item->value;
-  size_t position = (size_t)slot.child << 8 | ((const uint8_t *)item)[depth + 1];
-  item->position = position;
-  __builtin_prefetch(slots + position, 0, 3);
-  return slot.child;
+uint32_t walk(const uint8_t *blocks, uint32_t entry, uint64_t first, uint64_t second) {
+  while (is_link(entry)) {
+    const uint8_t *block = block_of(blocks, entry);
+    if (is_record(entry)) {
+      const struct record *record = (const struct record *)block;
+      entry = is_covered(record, first, second) ? record->target : record->inherited;
+      continue;
+    }
+    uint32_t shape = is_node(entry) ? ((const struct node *)block)->shape : ((const struct page *)block)->shape;
+    uint8_t octet = (uint8_t)((shape & 64 ? second : first) >> (shape & 63));
+    entry = is_node(entry) ? entry_at(blocks, entry_position(blocks, entry, octet)) : page_entry(blocks, entry, octet);
+  }
+  return entry;
+}
+
+static HOT void locate(struct lookups *lookups, uint16_t place, uint8_t octet, const uint8_t *blocks) {
+  uint32_t position = entry_position(blocks, lookups->entries[place], octet);
+  __builtin_prefetch((const uint32_t *)blocks + position, 0, 3);
+  lookups->positions[place] = position;
+}
+
+static HOT void run_narrow(struct lookups *lookups, const uint8_t *blocks) {
+  for (size_t i = 0, count = lookups->narrow_count; i < count; i++) {
+    uint16_t place = lookups->narrow[i];
+    locate(lookups, place, (uint8_t)(lookups->first[place] >> 16), blocks);
+  }
+  for (size_t i = 0, count = lookups->narrow_count; i < count; i++) {
+    uint16_t place = lookups->narrow[i];
+    uint32_t next = entry_at(blocks, lookups->positions[place]);
+    lookups->entries[place] = next;
+    if (is_link(next)) follow(lookups, place, next, blocks);
+  }
+}
+
+static HOT void descend(struct lookups *lookups, const uint8_t *blocks) {
+  size_t count = lookups->wide_count;
+  for (size_t i = 0; i < count; i++) {
+    uint16_t place = lookups->wide[i];
+    uint32_t shape = ((const struct node *)block_of(blocks, lookups->entries[place]))->shape;
+    locate(lookups, place, (uint8_t)(lookups->first[place] >> (shape & 63)), blocks);
+  }
+  lookups->wide_count = 0;
+  for (size_t i = 0; i < count; i++) {
+    uint16_t place = lookups->wide[i];
+    follow(lookups, place, entry_at(blocks, lookups->positions[place]), blocks);
+  }
 }
 
 void run_lookups(struct lookups *lookups, struct table_view table) {
-  const struct slot *slots = table.slots;
-  size_t walking = 0;
-  for (size_t i = 0, count = lookups->count; i < count; i++) {
-    uint32_t child = step(&lookups->items[i], 1, slots);
-    lookups->walking[walking] = i;
-    walking += child != 0;
-  }
-  for (size_t depth = 2; walking != 0 && depth < 16; depth++) {
-    size_t still = 0;
-    for (size_t i = 0; i < walking; i++) {
-      uint16_t place = lookups->walking[i];
-      uint32_t child = step(&lookups->items[place], depth, slots);
-      lookups->walking[still] = place;
-      still += child != 0;
-    }
-    walking = still;
+  const uint8_t *blocks = table.blocks;
+  run_narrow(lookups, blocks);
+  while (lookups->wide_count != 0) descend(lookups, blocks);
+  for (size_t i = 0, count = lookups->record_count; i < count; i++) {
+    uint16_t place = lookups->records[i];
+    const struct record *record = (const struct record *)block_of(blocks, lookups->entries[place]);
+    bool covers = is_covered(record, lookups->first[place], lookups->second[place]);
+    uint32_t next = covers ? record->target : record->inherited;
+    lookups->entries[place] = is_link(next) ? walk(blocks, next, lookups->first[place], lookups->second[place]) : next;
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The batched lookup: PrefixTable/Unsafe/LookupBatch.swift.
+// The batched lookup: PrefixTable/Unsafe/LookupBatch.swift, and what of NodeReader.swift it needs.
 #pragma once
 
 #include <string.h>
@@ -11,39 +11,99 @@
 #define STAGE __attribute__((noinline))
 #define COLD static __attribute__((noinline))
 
-struct lookup {
-  uint8_t key[16];
-  size_t position;
-  uint32_t value;
-};
-
 struct lookups {
-  struct lookup items[128];
-  uint16_t walking[129];
+  uint64_t first[128], second[128];
+  uint32_t entries[128];
+  uint32_t positions[128];
+  uint16_t narrow[129], wide[129], records[129];
+  size_t narrow_count, wide_count, record_count;
   size_t count;
 };
 
-static inline const struct slot *find_slot(struct table_view table, uint32_t node, uint8_t place) {
-  return table.slots + ((size_t)node << 8 | place);
+static HOT bool is_link(uint32_t entry) { return (int32_t)entry > 0; }
+static HOT bool is_node(uint32_t entry) { return (entry & 3) == 1; }
+static HOT bool is_record(uint32_t entry) { return (entry & 3) == 2; }
+static HOT bool is_page(uint32_t entry) { return (entry & 3) == 3; }
+static HOT uint32_t entry_value(uint32_t entry) { return entry << 1 >> 3; }
+static HOT const uint8_t *block_of(const uint8_t *blocks, uint32_t link) { return blocks + (size_t)(link & ~3u) * 8; }
+
+static HOT void prefetch_link(const uint8_t *blocks, uint32_t entry) {
+  __builtin_prefetch(blocks + (size_t)(is_link(entry) ? entry : 0) * 8 - 8, 0, 3);
 }
+
+static HOT uint32_t page_entry(const uint8_t *blocks, uint32_t page, uint8_t octet) {
+  return ((const struct page *)block_of(blocks, page))->entries[octet];
+}
+
+/// Counted in words.
+static HOT uint32_t entry_position(const uint8_t *blocks, uint32_t link, uint8_t octet) {
+  const struct node *node = (const struct node *)block_of(blocks, link);
+  uint32_t rank = node->runs_before[octet >> 6] + (uint32_t)__builtin_popcountll(node->map[octet >> 6] << (~octet & 63));
+  return (link - 1) * 2 + rank + offsetof(struct node, entries) / 4 - 1;
+}
+
+static HOT uint32_t entry_at(const uint8_t *blocks, uint32_t position) { return ((const uint32_t *)blocks)[position]; }
+
+static HOT bool is_covered(const struct record *record, uint64_t first, uint64_t second) {
+  if (record->length <= 64) return __builtin_bswap64(record->first ^ first) >> (64 - record->length) == 0;
+  return record->first == first && __builtin_bswap64(record->second ^ second) >> (128 - record->length) == 0;
+}
+
+/// Follows an entry to the end.
+uint32_t walk(const uint8_t *blocks, uint32_t entry, uint64_t first, uint64_t second);
 
 static inline struct instance_roots find_instance(struct table_view table, uint32_t instance) {
-  uint32_t first = find_slot(table, table.root, instance >> 16)->child;
-  uint32_t second = find_slot(table, first, instance >> 8)->child;
-  const struct slot *last = find_slot(table, second, instance);
-  return (struct instance_roots){.ipv4 = last->value, .ipv6 = last->child};
+  uint64_t key = __builtin_bswap64((uint64_t)instance << 40);
+  uint32_t block = entry_value(walk(table.blocks, table.root, key, 0));
+  if (block == 0) return (struct instance_roots){0, 0};
+  return *(const struct instance_roots *)(table.blocks + (size_t)block * 32);
 }
 
-/// The address is in network byte order, `bytes` long. Reads the root node at once.
-static HOT void put_lookup(struct lookups *lookups, size_t place, struct table_view table, uint32_t root, const uint8_t *address,
-                              size_t bytes) {
-  struct lookup *item = &lookups->items[place];
-  struct slot slot = *find_slot(table, root, address[0]);
-  size_t position = (size_t)slot.child << 8 | address[1];
-  __builtin_prefetch(table.slots + position, 0, 3);
-  memcpy(item->key, address, bytes);
-  item->position = position;
-  item->value = slot.value;
+static HOT void list_lookup(struct lookups *lookups, size_t place, uint32_t entry) {
+  lookups->wide[lookups->wide_count] = (uint16_t)place;
+  lookups->wide_count += entry & 1;
+  lookups->records[lookups->record_count] = (uint16_t)place;
+  lookups->record_count += entry >> 1 & 1;
 }
+
+static HOT void follow(struct lookups *lookups, size_t place, uint32_t entry, const uint8_t *blocks) {
+  prefetch_link(blocks, entry);
+  lookups->entries[place] = entry;
+  list_lookup(lookups, place, entry);
+}
+
+static HOT void clear_lookups(struct lookups *lookups, size_t reserved) {
+  lookups->count = reserved;
+  lookups->narrow_count = lookups->wide_count = lookups->record_count = 0;
+  for (size_t i = 0; i < reserved; i++) lookups->entries[i] = 0;
+}
+
+/// The address is in network byte order.
+static HOT void put_ipv6_lookup(struct lookups *lookups, size_t place, struct table_view table, uint32_t root, const uint8_t *address) {
+  memcpy(&lookups->first[place], address, 8);
+  memcpy(&lookups->second[place], address + 8, 8);
+  uint32_t entry = root;
+  if (is_page(entry)) entry = page_entry(table.blocks, entry, address[0]);
+  if (is_page(entry)) entry = page_entry(table.blocks, entry, address[1]);
+  if (is_page(entry)) entry = page_entry(table.blocks, entry, address[2]);
+  follow(lookups, place, entry, table.blocks);
+}
+
+static HOT void put_ipv4_lookup(struct lookups *lookups, size_t place, struct table_view table, uint32_t root, const uint8_t *address) {
+  uint32_t octets;
+  memcpy(&octets, address, 4);
+  lookups->first[place] = octets;
+  if (!is_page(root)) { follow(lookups, place, root, table.blocks); return; }
+  uint32_t page = page_entry(table.blocks, root, (uint8_t)octets);
+  if (!is_page(page)) { follow(lookups, place, page, table.blocks); return; }
+  uint32_t entry = page_entry(table.blocks, page, (uint8_t)(octets >> 8));
+  if (is_record(entry)) { follow(lookups, place, entry, table.blocks); return; }
+  prefetch_link(table.blocks, entry);
+  lookups->entries[place] = entry;
+  lookups->narrow[lookups->narrow_count] = (uint16_t)place;
+  lookups->narrow_count += entry & 1;
+}
+
+static HOT uint32_t lookup_value(const struct lookups *lookups, size_t place) { return entry_value(lookups->entries[place]); }
 
 void run_lookups(struct lookups *lookups, struct table_view table);

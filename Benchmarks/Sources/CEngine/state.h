@@ -11,20 +11,37 @@
 
 #define NO_INSTANCE 0xFFFFFFFFu
 
-// PrefixTable/Unsafe/NodeArena.swift
-struct slot {
-  uint32_t value;
-  uint32_t child;
+// PrefixTable/Unsafe/NodeReader.swift
+struct node {
+  uint64_t map[4];
+  uint8_t runs_before[4];
+  uint32_t inherited;
+  uint32_t shape;
+  uint32_t entries[];
 };
 
-struct table_view {
-  const struct slot *slots;
-  uint32_t root;
+struct page {
+  uint32_t entries[256];
+  uint32_t inherited;
+  uint32_t shape;
+};
+
+struct record {
+  uint64_t first, second;  // network byte order
+  uint32_t target;
+  uint32_t inherited;
+  uint32_t length;
 };
 
 struct instance_roots {
   uint32_t ipv4;
   uint32_t ipv6;
+};
+
+// PrefixTable/TableView.swift
+struct table_view {
+  const uint8_t *blocks;
+  uint32_t root;
 };
 
 // DataPlane/Unsafe/MappingRecords.swift

@@ -4,19 +4,7 @@
 
 import CEngine
 import DataPlane
-import Glibc
-
-/// Of some samples: the least and the median of the samples.
-struct Timing {
-  var minimum: Double
-  var median: Double
-
-  init(_ samples: [Double]) {
-    let sorted = samples.sorted()
-    minimum = sorted[0]
-    median = sorted[sorted.count / 2]
-  }
-}
+import Measuring
 
 /// A difference between the engines.
 struct Difference: Error, CustomStringConvertible {
@@ -55,9 +43,9 @@ struct Bench: ~Copyable {
   /// Nanoseconds per packet of one pass over a part of the pool.
   private mutating func sample(_ language: Language, segment: Int) -> Double {
     frames.prepare(segment: segment)
-    let start = Self.now()
+    let start = now()
     pass(language)
-    return Double(Self.now() - start) / Double(FramePlan.frameCount)
+    return Double(now() - start) / Double(FramePlan.frameCount)
   }
 
   /// Swift, C, C, Swift …, each with its own part of the pool.
@@ -141,11 +129,5 @@ struct Bench: ~Copyable {
         throw Difference(description: "\(shape.name): counter \(i): Swift \(bySwift), C \(c.counters[i])")
       }
     }
-  }
-
-  static func now() -> Int {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return time.tv_sec * 1_000_000_000 + time.tv_nsec
   }
 }

@@ -2,6 +2,8 @@
 //
 // What is measured: the direction, the families, the sizes, the number of prefixes. `Case.all` is the order of the table.
 
+import Measuring
+
 /// One row of the table.
 struct Case {
   enum Direction: String, CaseIterable { case encap, decap }
@@ -55,19 +57,5 @@ struct Case {
     case 28..<44: return 570 - 4
     default: return 1518 - 4
     }
-  }
-}
-
-/// A seeded generator (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators).
-struct SplitMix64: RandomNumberGenerator {
-  var state: UInt64
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-    return z ^ z >> 31
   }
 }

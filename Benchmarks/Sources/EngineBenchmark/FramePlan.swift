@@ -7,6 +7,7 @@
 import CEngine
 import DataPlane
 import Glibc
+import Measuring
 import Wire
 
 /// A pool of packets, and the frames they are put into. Thread: one.

@@ -3,6 +3,7 @@
 // One packet of a case, from header values: what a host of the site sends, or what a peer's ITR makes of it.
 
 import DataPlane
+import Measuring
 import Wire
 
 enum PacketBuilder {

@@ -4,6 +4,7 @@
 // many locators (or hosts) as prefixes, nothing shared that a real table might not share.
 
 import DataPlane
+import Measuring
 import PrefixTable
 import Wire
 

@@ -8,6 +8,7 @@
 
 import CEngine
 import Glibc
+import Measuring
 
 struct Options {
   var samples = 4000
@@ -46,7 +47,7 @@ enum Bars {
 }
 
 func measure(_ options: Options, _ cases: [Case]) throws -> Report {
-  var report = Report(command: (["swift run -c release engine"] + CommandLine.arguments.dropFirst()).joined(separator: " "))
+  var report = Report("engine", command: (["swift run -c release engine"] + CommandLine.arguments.dropFirst()).joined(separator: " "))
   print("\(options.samples) interleaved samples of \(FramePlan.frameCount) packets in batches of \(Bench.batchSize), ns per packet")
   print("case".padded(32) + ["Swift least", "median", "C least", "median", "ratio", "of medians"].map { $0.rightAligned(12) }.joined())
   for shape in cases {

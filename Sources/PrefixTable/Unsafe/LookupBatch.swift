@@ -1,33 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Many lookups at once: the whole batch goes down one level per pass, so that the next nodes' cache lines are on their way
-// while the others are read. The engine fills in the questions, calls `run`, and reads the answers.
+// Many lookups at once: the whole batch goes down one level per pass, so that the next cache lines are on their way while others are
+// read. The engine fills in the questions, calls `run`, and reads the answers.
+//
+// What a lookup needs is spread over arrays, one per kind of thing. `put` reads the pages near the root, which stay in the cache,
+// asks for what lies behind them, and puts the lookup on one of three lists:
+//
+//   narrow   IPv4 behind two pages: the third octet mostly is the last. What goes on joins the others.
+//   wide     What has a node to read. A level takes two passes: the first reads the nodes' maps and asks for the entries' lines, the
+//            second reads the entries and asks for the next nodes. No branches: which walks end is anyone's guess.
+//   records  At last, one by one.
 
 import CLinux
 
 /// Room for a number of lookups and the scratch they need. Thread: its worker only. Allocated once.
 @safe public struct LookupBatch: ~Copyable {
-  /// One lookup: 32 bytes.
-  @usableFromInline struct Item {
-    /// The address in network byte order: its octets are read one per level.
-    @usableFromInline var high: UInt64
-    @usableFromInline var low: UInt64
-    /// The slot to read next, counted from the arena's first; meaningless when the walk is over.
-    @usableFromInline var position: Int
-    /// The value of the longest prefix met so far.
-    @usableFromInline var value: UInt32
-
-    @inlinable @inline(__always) init(high: UInt64, low: UInt64, position: Int, value: UInt32) {
-      self.high = high
-      self.low = low
-      self.position = position
-      self.value = value
-    }
-  }
-
-  @usableFromInline let items: UnsafeMutablePointer<Item>
-  /// Scratch of `run`: the places of the lookups that have a deeper node to read.
-  @usableFromInline let walking: UnsafeMutablePointer<UInt16>
+  /// The address, 16 octets in halves; of an IPv4 address 4 octets of the first half.
+  @usableFromInline let first: UnsafeMutablePointer<UInt64>
+  @usableFromInline let second: UnsafeMutablePointer<UInt64>
+  /// What to follow next; in the end the answer.
+  @usableFromInline let entries: UnsafeMutablePointer<Entry>
+  /// Where the next entry lies, counted in words from the arena's begin.
+  @usableFromInline let positions: UnsafeMutablePointer<UInt32>
+  /// Lists of places.
+  @usableFromInline let narrow: UnsafeMutablePointer<UInt16>
+  @usableFromInline let wide: UnsafeMutablePointer<UInt16>
+  @usableFromInline let records: UnsafeMutablePointer<UInt16>
+  @usableFromInline var narrowCount = 0
+  @usableFromInline var wideCount = 0
+  @usableFromInline var recordCount = 0
   /// Lookups added since `clear()`.
   public var count: Int { @inlinable @inline(__always) get { added } }
   @usableFromInline var added = 0
@@ -37,24 +38,32 @@ import CLinux
   public init(capacity: Int) {
     precondition(capacity <= Int(UInt16.max))
     self.capacity = capacity
-    // One block: the scratch follows the items.
-    let itemBytes = capacity * MemoryLayout<Item>.stride
-    let memory = UnsafeMutableRawPointer.allocate(byteCount: itemBytes + 2 * capacity, alignment: 64)
-    unsafe items = memory.bindMemory(to: Item.self, capacity: capacity)
-    unsafe items.initialize(repeating: Item(high: 0, low: 0, position: 0, value: 0), count: capacity)
-    unsafe walking = (memory + itemBytes).bindMemory(to: UInt16.self, capacity: capacity)
-    unsafe walking.initialize(repeating: 0, count: capacity)
+    // One block, the arrays one behind the other, each on a line of its own. A list has one place more than there are lookups: the
+    // place behind the last is written before it is known whether it counts.
+    let room = (capacity + 64) / 64 * 64
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: room * 30, alignment: 64)
+    unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: room * 30)
+    unsafe first = memory.assumingMemoryBound(to: UInt64.self)
+    unsafe second = (memory + room * 8).assumingMemoryBound(to: UInt64.self)
+    unsafe entries = (memory + room * 16).assumingMemoryBound(to: Entry.self)
+    unsafe positions = (memory + room * 20).assumingMemoryBound(to: UInt32.self)
+    unsafe narrow = (memory + room * 24).assumingMemoryBound(to: UInt16.self)
+    unsafe wide = (memory + room * 26).assumingMemoryBound(to: UInt16.self)
+    unsafe records = (memory + room * 28).assumingMemoryBound(to: UInt16.self)
   }
 
-  deinit { unsafe items.deallocate() }
+  deinit { unsafe first.deallocate() }
 
   /// Forgets all lookups. Places below `reserved` are the caller's to fill with `put`, or to leave; `add` goes on behind them.
   @inlinable @inline(__always)
   public mutating func clear(reserving reserved: Int = 0) {
     assert(reserved <= capacity)
     added = reserved
-    // SAFETY: i < capacity. Position 0 is in the empty node: a lookup that is not asked for ends there.
-    for i in 0..<reserved { unsafe items[i].position = 0 }
+    narrowCount = 0
+    wideCount = 0
+    recordCount = 0
+    // SAFETY: i < capacity. A lookup that is not asked for misses.
+    for i in 0..<reserved { unsafe entries[i] = .none }
   }
 
   /// Adds a lookup of the left-aligned address under `root`; returns its place. Room is the caller's to keep (I: ≤ capacity).
@@ -67,84 +76,130 @@ import CLinux
     return place
   }
 
-  /// Puts a lookup of an IPv6 address under `root` at `place`, both halves in network byte order. Reads the root node at once: roots
-  /// are few and stay in the cache.
+  /// Puts a lookup of an IPv6 address under `root` at `place`, both halves in network byte order; once per place.
   @inlinable @inline(__always)
   public mutating func put(_ place: Int, _ root: NodeIndex, raw address: (UInt64, UInt64), in view: TableView) {
-    let first = UInt16(truncatingIfNeeded: UInt64(bigEndian: address.0) >> 48)
-    let (position, value) = enter(root, first, view)
+    var entry = root
+    // A page that is a root reads the first octet, a page below it the second.
+    if entry.isPage { entry = view.nodes.entry(page: entry, Int(truncatingIfNeeded: address.0) & 0xFF) }
+    if entry.isPage { entry = view.nodes.entry(page: entry, Int(truncatingIfNeeded: address.0 &>> 8) & 0xFF) }
+    if entry.isPage { entry = view.nodes.entry(page: entry, Int(truncatingIfNeeded: address.0 &>> 16) & 0xFF) }
     // SAFETY: place < capacity.
-    unsafe items[place] = Item(high: address.0, low: address.1, position: position, value: value)
+    unsafe first[place] = address.0
+    unsafe second[place] = address.1
+    follow(entry, place, view.nodes)
   }
 
   /// The same for an IPv4 address in network byte order.
   @inlinable @inline(__always)
   public mutating func put(_ place: Int, _ root: NodeIndex, raw address: UInt32, in view: TableView) {
-    let first = UInt16(truncatingIfNeeded: UInt32(bigEndian: address) >> 16)
-    let (position, value) = enter(root, first, view)
-    // SAFETY: place < capacity. The rest of the item's address is not looked at: IPv4 tries have four levels.
-    unsafe UnsafeMutableRawPointer(items + place).storeBytes(of: address, as: UInt32.self)
-    unsafe items[place].position = position
-    unsafe items[place].value = value
+    // SAFETY: as above.
+    unsafe first[place] = UInt64(address)
+    guard root.isPage else { return follow(root, place, view.nodes) }
+    let page = view.nodes.entry(page: root, Int(address & 0xFF))
+    guard page.isPage else { return follow(page, place, view.nodes) }
+    let entry = view.nodes.entry(page: page, Int(address &>> 8 & 0xFF))
+    guard !entry.isRecord else { return follow(entry, place, view.nodes) }
+    view.nodes.prefetch(entry.isLink ? entry : .none)
+    // SAFETY: narrowCount ≤ place: each place is put once. The same holds for the other lists.
+    unsafe entries[place] = entry
+    unsafe narrow[narrowCount] = UInt16(truncatingIfNeeded: place)
+    narrowCount &+= Int(entry.raw & 1)
   }
 
-  /// Reads the root's slot for the first of an address's first two octets: the position to go on at, and the value so far.
   @inlinable @inline(__always)
-  func enter(_ root: NodeIndex, _ first: UInt16, _ view: TableView) -> (position: Int, value: UInt32) {
-    let slot = view.nodes.slot(root, UInt8(truncatingIfNeeded: first >> 8))
-    let position = Int(slot.child) << 8 | Int(UInt8(truncatingIfNeeded: first))
-    view.nodes.prefetch(position)
-    return (position, slot.value)
+  mutating func follow(_ entry: Entry, _ place: Int, _ nodes: NodeReader) {
+    nodes.prefetch(entry.isLink ? entry : .none)
+    unsafe entries[place] = entry
+    list(place, entry)
+  }
+
+  /// No page comes here: an odd entry is a node, and one with the other bit a record.
+  @inlinable @inline(__always)
+  mutating func list(_ place: Int, _ entry: Entry) {
+    unsafe wide[wideCount] = UInt16(truncatingIfNeeded: place)
+    wideCount &+= Int(entry.raw & 1)
+    unsafe records[recordCount] = UInt16(truncatingIfNeeded: place)
+    recordCount &+= Int(entry.raw &>> 1 & 1)
   }
 
   /// The value found for the lookup at `place`; 0 for a miss.
   @inlinable @inline(__always)
   public subscript(place: Int) -> UInt32 {
-    // SAFETY: a place that `add` returned.
-    unsafe items[place].value
+    // SAFETY: a place that `add` returned, or that is reserved.
+    unsafe entries[place].value
   }
 
   /// Answers all lookups against `view`, which is the one they were put with.
   @inlinable
   public mutating func run(_ view: TableView) {
     let nodes = view.nodes
-    var count = 0
+    runNarrow(nodes)
+    while wideCount != 0 { descend(nodes) }
+    finishRecords(nodes)
+  }
+
+  /// The third octet of IPv4 addresses. What goes on, which is rare, joins the others.
+  @inlinable @inline(__always)
+  mutating func runNarrow(_ nodes: NodeReader) {
     var i = 0
-    while i < added {
-      // SAFETY: i < added ≤ capacity, count ≤ i.
-      let child = unsafe Self.step(items + i, 1, nodes)
-      unsafe walking[count] = UInt16(truncatingIfNeeded: i)
-      count &+= child == 0 ? 0 : 1
+    while i < narrowCount {
+      // SAFETY (here and below): places that `put` left there; a list never grows beyond what has been read of it, or of all.
+      let place = Int(unsafe narrow[i])
+      let octet = unsafe UnsafeRawPointer(first + place).load(fromByteOffset: 2, as: UInt8.self)
+      locate(place, unsafe entries[place], octet, nodes)
       i &+= 1
     }
-    var depth = 2
-    while count != 0, depth < 16 {
-      var still = 0
-      i = 0
-      while i < count {
-        // SAFETY: places that the pass before left there; still ≤ i.
-        let place = unsafe walking[i]
-        let child = unsafe Self.step(items + Int(place), depth, nodes)
-        unsafe walking[still] = place
-        still &+= child == 0 ? 0 : 1
-        i &+= 1
-      }
-      count = still
-      depth &+= 1
+    i = 0
+    while i < narrowCount {
+      let place = Int(unsafe narrow[i])
+      let next = nodes.entry(at: unsafe positions[place])
+      unsafe entries[place] = next
+      if next.isLink { follow(next, place, nodes) }
+      i &+= 1
     }
   }
 
-  /// Reads one slot at `depth` and asks for the next; returns the node to go on in. No branch: which walks end is anyone's guess.
+  /// Reads the node's map, and asks for the entry that it points to.
   @inlinable @inline(__always)
-  static func step(_ item: UnsafeMutablePointer<Item>, _ depth: Int, _ nodes: NodeReader) -> NodeIndex {
-    let slot = unsafe nodes[item.pointee.position]
-    let shorter = unsafe item.pointee.value
-    unsafe item.pointee.value = slot.value != 0 ? slot.value : shorter
-    // SAFETY: octet depth + 1 ≤ 16 of the item: the address, and one more that is read when the walk is over.
-    let octet = unsafe UnsafeRawPointer(item).load(fromByteOffset: depth &+ 1, as: UInt8.self)
-    let position = Int(slot.child) << 8 | Int(octet)
-    unsafe item.pointee.position = position
-    nodes.prefetch(position)
-    return slot.child
+  func locate(_ place: Int, _ node: Entry, _ octet: UInt8, _ nodes: NodeReader) {
+    let position = nodes.position(node: node, octet)
+    nodes.prefetch(at: position)
+    unsafe positions[place] = position
+  }
+
+  /// One level of all that have a node to read.
+  @inlinable @inline(__always)
+  mutating func descend(_ nodes: NodeReader) {
+    let count = wideCount
+    var i = 0
+    while i < count {
+      let place = Int(unsafe wide[i])
+      let node = unsafe entries[place]
+      let octet = UInt8(truncatingIfNeeded: unsafe first[place] &>> UInt64(nodes.shape(node: node).raw))
+      locate(place, node, octet, nodes)
+      i &+= 1
+    }
+    wideCount = 0
+    i = 0
+    while i < count {
+      let place = Int(unsafe wide[i])
+      follow(nodes.entry(at: unsafe positions[place]), place, nodes)
+      i &+= 1
+    }
+  }
+
+  /// Mostly the last thing on the way.
+  @inlinable @inline(__always)
+  mutating func finishRecords(_ nodes: NodeReader) {
+    var i = 0
+    while i < recordCount {
+      let place = Int(unsafe records[i])
+      let record = unsafe entries[place]
+      let (first, second) = unsafe (self.first[place], self.second[place])
+      let next = nodes.covers(record: record, first, second) ? nodes.target(record: record) : nodes.inherited(record: record)
+      unsafe entries[place] = next.isLink ? nodes.walk(next, first, second) : next
+      i &+= 1
+    }
   }
 }

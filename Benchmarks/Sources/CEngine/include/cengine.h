@@ -29,6 +29,3 @@ void cengine_forward(struct cengine *engine, uint8_t *area, const struct cengine
 
 /// Whether the state behind `root` is laid out as this engine believes: the port's role and instance, as a sample.
 bool cengine_understands(const void *root, unsigned port, uint8_t role, uint32_t instance, uint64_t generation);
-
-/// `count` dependent multiplications and additions: four cycles each on every core of the last ten years.
-uint64_t cengine_calibrate(uint64_t count);
