@@ -25,9 +25,10 @@ test: ## all tests (namespaces as root), the publication tests under ThreadSanit
 	@.ci/install-packages build demo test
 	.ci/test
 
-bench: ## engine and router beside the same in C; rows go to Benchmarks/Results
+bench: ## table beside DPDK's, engine and router beside the same in C; rows go to Benchmarks/Results
 	@.ci/install-packages build demo bench
 	$(RELEASE)
+	$(MAKE) -C Benchmarks table
 	$(MAKE) -C Benchmarks engine
 	$(ROOT) $(MAKE) -C Benchmarks veth
 

@@ -46,12 +46,14 @@ struct PlainTable {
     lists[Space(instance: prefix.instanceID, family: prefix.prefix.family)] ?? []
   }
 
-  func lookup(_ address: IPAddress, _ instance: InstanceID) -> UInt32 {
+  func lookup(_ address: IPAddress, _ instance: InstanceID) -> UInt32 { match(address, instance)?.value ?? 0 }
+
+  func match(_ address: IPAddress, _ instance: InstanceID) -> (value: UInt32, length: Int)? {
     let bits = address.leftAligned
     let covering = lists[Space(instance: instance, family: address.family)]?.filter {
       bits.high & $0.highMask == $0.high && bits.low & $0.lowMask == $0.low
     }
-    return covering?.max { $0.prefix.length < $1.prefix.length }?.value ?? 0
+    return covering?.max { $0.prefix.length < $1.prefix.length }.map { ($0.value, $0.prefix.length) }
   }
 
   private static func mask(_ length: Int) -> UInt64 { length <= 0 ? 0 : length >= 64 ? .max : ~(.max >> UInt64(length)) }
@@ -123,7 +125,13 @@ extension TableView {
   func lookup(_ address: IPAddress, _ instance: InstanceID) -> UInt32 {
     let roots = self.instance(instance.rawValue)
     let bits = address.leftAligned
-    return lookup(address.family == .ipv4 ? roots.ipv4 : roots.ipv6, high: bits.high, low: bits.low)
+    return lookup(roots.root(address.family), high: bits.high, low: bits.low)
+  }
+
+  /// The same with the prefix's length.
+  func match(_ address: IPAddress, _ instance: InstanceID) -> PrefixMatch? {
+    let bits = address.leftAligned
+    return match(self.instance(instance.rawValue).root(address.family), high: bits.high, low: bits.low)
   }
 
   /// Many lookups in one batch.

@@ -100,10 +100,14 @@ import Wire
     while questions.count < 64 { questions.append((source.address(), source.instance())) }
     let batched = view.lookup(questions, with: &batch)
     for (question, answer) in zip(questions, batched) {
-      let expected = plain.lookup(question.address, question.instance)
+      let match = plain.match(question.address, question.instance)
+      let expected = match?.value ?? 0
       let single = view.lookup(question.address, question.instance)
-      if answer != expected || single != expected {
-        Issue.record("seed \(seed): [\(question.instance)]\(question.address): batched \(answer), single \(single), list \(expected)")
+      let length = view.match(question.address, question.instance)?.length
+      if answer != expected || single != expected || length != match?.length {
+        Issue.record(
+          "seed \(seed): [\(question.instance)]\(question.address): batched \(answer), single \(single), list \(expected); lengths \(length as Any), \(match?.length as Any)"
+        )
       }
     }
   }
@@ -112,8 +116,8 @@ import Wire
   static let effort = ProcessInfo.processInfo.environment["XTR_TEST_EFFORT"].flatMap { Int($0) } ?? 1
 
   @Test(arguments: 1...8 as ClosedRange<UInt64>)
-  func `200,000 random operations: single lookup = batched lookup = plain list`(seed: UInt64) throws {
-    try Self.run(seed: seed, operations: 25_000 * Self.effort)
+  func `2,000,000 random operations: single lookup = batched lookup = plain list`(seed: UInt64) throws {
+    try Self.run(seed: seed, operations: 250_000 * Self.effort)
   }
 
   @Test func `every length of both families, nested in one another, answers at its borders`() throws {

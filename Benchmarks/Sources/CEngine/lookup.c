@@ -52,15 +52,25 @@ static HOT void descend(struct lookups *lookups, const uint8_t *blocks) {
   }
 }
 
+static HOT void pass_records(struct lookups *lookups, const uint8_t *blocks) {
+  size_t count = lookups->record_count;
+  lookups->record_count = 0;
+  for (size_t i = 0; i < count; i++) {
+    uint16_t place = lookups->records[i];
+    uint64_t first = lookups->first[place], second = lookups->second[place];
+    const struct record *record = (const struct record *)block_of(blocks, lookups->entries[place]);
+    uint32_t next = is_covered(record, first, second) ? record->target : record->inherited;
+    while (is_page(next)) next = page_entry(blocks, next, (uint8_t)(first >> (((const struct page *)block_of(blocks, next))->shape & 63)));
+    if (is_link(next) && record->length >= 64) next = walk(blocks, next, first, second);
+    follow(lookups, place, next, blocks);
+  }
+}
+
 void run_lookups(struct lookups *lookups, struct table_view table) {
   const uint8_t *blocks = table.blocks;
   run_narrow(lookups, blocks);
-  while (lookups->wide_count != 0) descend(lookups, blocks);
-  for (size_t i = 0, count = lookups->record_count; i < count; i++) {
-    uint16_t place = lookups->records[i];
-    const struct record *record = (const struct record *)block_of(blocks, lookups->entries[place]);
-    bool covers = is_covered(record, lookups->first[place], lookups->second[place]);
-    uint32_t next = covers ? record->target : record->inherited;
-    lookups->entries[place] = is_link(next) ? walk(blocks, next, lookups->first[place], lookups->second[place]) : next;
+  while ((lookups->wide_count | lookups->record_count) != 0) {
+    descend(lookups, blocks);
+    pass_records(lookups, blocks);
   }
 }

@@ -97,11 +97,12 @@ static HOT void put_ipv4_lookup(struct lookups *lookups, size_t place, struct ta
   uint32_t page = page_entry(table.blocks, root, (uint8_t)octets);
   if (!is_page(page)) { follow(lookups, place, page, table.blocks); return; }
   uint32_t entry = page_entry(table.blocks, page, (uint8_t)(octets >> 8));
-  if (is_record(entry)) { follow(lookups, place, entry, table.blocks); return; }
   prefetch_link(table.blocks, entry);
   lookups->entries[place] = entry;
   lookups->narrow[lookups->narrow_count] = (uint16_t)place;
   lookups->narrow_count += entry & 1;
+  lookups->records[lookups->record_count] = (uint16_t)place;
+  lookups->record_count += entry >> 1 & 1;
 }
 
 static HOT uint32_t lookup_value(const struct lookups *lookups, size_t place) { return entry_value(lookups->entries[place]); }

@@ -9,7 +9,7 @@
 //   narrow   IPv4 behind two pages: the third octet mostly is the last. What goes on joins the others.
 //   wide     What has a node to read. A level takes two passes: the first reads the nodes' maps and asks for the entries' lines, the
 //            second reads the entries and asks for the next nodes. No branches: which walks end is anyone's guess.
-//   records  At last, one by one.
+//   records  Between two levels, one by one.
 
 import CLinux
 
@@ -99,12 +99,13 @@ import CLinux
     let page = view.nodes.entry(page: root, Int(address & 0xFF))
     guard page.isPage else { return follow(page, place, view.nodes) }
     let entry = view.nodes.entry(page: page, Int(address &>> 8 & 0xFF))
-    guard !entry.isRecord else { return follow(entry, place, view.nodes) }
     view.nodes.prefetch(entry.isLink ? entry : .none)
     // SAFETY: narrowCount ≤ place: each place is put once. The same holds for the other lists.
     unsafe entries[place] = entry
     unsafe narrow[narrowCount] = UInt16(truncatingIfNeeded: place)
     narrowCount &+= Int(entry.raw & 1)
+    unsafe records[recordCount] = UInt16(truncatingIfNeeded: place)
+    recordCount &+= Int(entry.raw &>> 1 & 1)
   }
 
   @inlinable @inline(__always)
@@ -135,8 +136,10 @@ import CLinux
   public mutating func run(_ view: TableView) {
     let nodes = view.nodes
     runNarrow(nodes)
-    while wideCount != 0 { descend(nodes) }
-    finishRecords(nodes)
+    while wideCount | recordCount != 0 {
+      descend(nodes)
+      passRecords(nodes)
+    }
   }
 
   /// The third octet of IPv4 addresses. What goes on, which is rare, joins the others.
@@ -189,16 +192,21 @@ import CLinux
     }
   }
 
-  /// Mostly the last thing on the way.
+  /// Reads the records that are listed: mostly the last thing on the way. What goes on is listed again; pages behind a record, and nodes
+  /// that read the second half of the address, are done at once.
   @inlinable @inline(__always)
-  mutating func finishRecords(_ nodes: NodeReader) {
+  mutating func passRecords(_ nodes: NodeReader) {
+    let count = recordCount
+    recordCount = 0
     var i = 0
-    while i < recordCount {
+    while i < count {
       let place = Int(unsafe records[i])
       let record = unsafe entries[place]
       let (first, second) = unsafe (self.first[place], self.second[place])
-      let next = nodes.covers(record: record, first, second) ? nodes.target(record: record) : nodes.inherited(record: record)
-      unsafe entries[place] = next.isLink ? nodes.walk(next, first, second) : next
+      var next = nodes.covers(record: record, first, second) ? nodes.target(record: record) : nodes.inherited(record: record)
+      while next.isPage { next = nodes.entry(page: next, nodes.shape(page: next).octet(first, second)) }
+      if next.isLink, nodes.length(record: record) >= 64 { next = nodes.walk(next, first, second) }
+      follow(next, place, nodes)
       i &+= 1
     }
   }
