@@ -10,7 +10,7 @@ import Wire
 
 func run() -> Int32 {
   guard let options = Options(Array(CommandLine.arguments.dropFirst())) else {
-    print("usage: table [--rounds N] [--prefixes FILE] [--only load|single|hot|updates|growth|race] [--output FILE]")
+    print("usage: table [--rounds N] [--prefixes FILE] [--only load|single|hot|updates|memory|growth|race] [--output FILE]")
     return 2
   }
   do {
@@ -41,6 +41,8 @@ private func measure(_ options: Options) throws -> Report {
   if options.has("hot") { try addHot(prefixes, options, &report) }
   fflush(nil)
   if options.has("updates") { try addUpdates(prefixes, options, &report) }
+  fflush(nil)
+  if options.has("memory") { try addMemory(prefixes, &report) }
   fflush(nil)
   if options.has("growth") { try addGrowth(options, &report) }
   fflush(nil)
@@ -140,6 +142,26 @@ private func addUpdates(_ prefixes: Prefixes, _ options: Options, _ report: inou
     ]
     pin(to: 1)
   }
+}
+
+private func addMemory(_ prefixes: Prefixes, _ report: inout Report) throws {
+  let (churnCount, instanceCount) = (10_000_000, 100_000)
+  let ours = try OurTable(prefixes)
+  let (before, after) = try Memory.churn(ours.table, prefixes, count: churnCount)
+  let free = Double(after.free) / Double(after.used + after.free)
+  print(
+    "after \(churnCount) changes: \(before.used) bytes before, \(after.used) after, \(after.free) free between them (\(thousandths(free)))")
+  let perInstance = try Memory.instances(instanceCount)
+  print("\(instanceCount) instances of ten prefixes: \(Int(perInstance)) bytes each")
+  report.rows += [
+    Row(
+      name: "table/churn", metric: "bytes in use after ten million changes, over those before", unit: "byte", value: Double(after.used),
+      reference: "before", referenceValue: Double(before.used), ratio: Double(after.used) / Double(before.used), bar: .ratio(1)),
+    Row(name: "table/churn", metric: "share of the memory that is free between blocks", unit: "", value: free),
+    Row(
+      name: "table/instances", metric: "bytes per instance of ten prefixes", unit: "byte", value: perInstance,
+      bar: .value(Bars.bytesPerInstance)),
+  ]
 }
 
 private func addGrowth(_ options: Options, _ report: inout Report) throws {

@@ -4,7 +4,7 @@
 //
 //     table [--rounds N] [--prefixes FILE] [--only SECTION] [--output FILE]
 //
-// SECTION is load, single, hot, updates, growth or race.
+// SECTION is load, single, hot, updates, memory, growth or race.
 
 import CDPDK
 import Glibc
@@ -46,6 +46,7 @@ enum Bars {
   static let gigahertz = 2.5
   static let hot = 8.0
   static let megabytes = 12.0
+  static let bytesPerInstance = 1000.0
   static let loadSeconds = 1.0
   static let updatesPerSecond = 500_000.0
   static let readerRatio = 0.95
