@@ -28,8 +28,8 @@ let package = Package(
     .executableTarget(
       name: "TableBenchmark",
       dependencies: ["CDPDK", "Measuring", .product(name: "DataPlane", package: "xtr")], swiftSettings: processor),
-    // Rows, samples, the machine: what all benchmarks in Swift share.
-    .target(name: "Measuring", dependencies: ["CMeasuring"]),
+    // Rows, samples, prefixes, the machine: what all benchmarks in Swift share.
+    .target(name: "Measuring", dependencies: ["CMeasuring", .product(name: "DataPlane", package: "xtr")]),
     .target(name: "CMeasuring", cSettings: [.unsafeFlags(["-O2"])]),
     // The tables of DPDK: what the prefix table is measured against. Debian's dpdk-dev.
     .target(

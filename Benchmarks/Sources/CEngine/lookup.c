@@ -19,42 +19,62 @@ uint32_t walk(const uint8_t *blocks, uint32_t entry, uint64_t first, uint64_t se
   return entry;
 }
 
-static HOT void locate(struct lookups *lookups, uint16_t place, uint8_t octet, const uint8_t *blocks) {
-  uint32_t position = entry_position(blocks, lookups->entries[place], octet);
+struct lists {
+  size_t node_count, record_count;
+};
+
+static HOT void add(struct lookups *lookups, struct lists *lists, size_t place, uint32_t entry) {
+  lookups->nodes[lists->node_count] = (uint16_t)place;
+  lists->node_count += entry & 1;
+  lookups->records[lists->record_count] = (uint16_t)place;
+  lists->record_count += entry >> 1 & 1;
+}
+
+static HOT void follow(struct lookups *lookups, struct lists *lists, size_t place, uint32_t entry, const uint8_t *blocks) {
+  prefetch_link(blocks, entry);
+  lookups->entries[place] = entry;
+  add(lookups, lists, place, entry);
+}
+
+static HOT void locate(struct lookups *lookups, size_t place, const uint8_t *blocks) {
+  uint32_t node = lookups->entries[place];
+  uint32_t shape = ((const struct node *)block_of(blocks, node))->shape;
+  uint32_t position = entry_position(blocks, node, (uint8_t)(lookups->first[place] >> (shape & 63)));
   __builtin_prefetch((const uint32_t *)blocks + position, 0, 3);
   lookups->positions[place] = position;
 }
 
-static HOT void run_narrow(struct lookups *lookups, const uint8_t *blocks) {
-  for (size_t i = 0, count = lookups->narrow_count; i < count; i++) {
-    uint16_t place = lookups->narrow[i];
-    locate(lookups, place, (uint8_t)(lookups->first[place] >> 16), blocks);
-  }
-  for (size_t i = 0, count = lookups->narrow_count; i < count; i++) {
-    uint16_t place = lookups->narrow[i];
-    uint32_t next = entry_at(blocks, lookups->positions[place]);
-    lookups->entries[place] = next;
-    if (is_link(next)) follow(lookups, place, next, blocks);
+static HOT void take_first(struct lookups *lookups, struct lists *lists, const uint8_t *blocks, bool ends_soon) {
+  for (size_t place = 0, count = lookups->count; place < count; place++) {
+    uint32_t entry = lookups->entries[place];
+    if (is_node(entry)) lookups->entries[place] = entry = entry_at(blocks, lookups->positions[place]);
+    if (ends_soon && !is_link(entry)) continue;
+    prefetch_link(blocks, entry);
+    add(lookups, lists, place, entry);
   }
 }
 
-static HOT void descend(struct lookups *lookups, const uint8_t *blocks) {
-  size_t count = lookups->wide_count;
+static HOT void read_first(struct lookups *lookups, struct lists *lists, const uint8_t *blocks) {
+  for (size_t place = 0, count = lookups->count; place < count; place++)
+    if (is_node(lookups->entries[place])) locate(lookups, place, blocks);
+  if (lookups->ends_soon) take_first(lookups, lists, blocks, true);
+  else take_first(lookups, lists, blocks, false);
+  lookups->ends_soon = (lists->node_count + lists->record_count) * 8 < lookups->count;
+}
+
+static HOT void descend(struct lookups *lookups, struct lists *lists, const uint8_t *blocks) {
+  size_t count = lists->node_count;
+  for (size_t i = 0; i < count; i++) locate(lookups, lookups->nodes[i], blocks);
+  lists->node_count = 0;
   for (size_t i = 0; i < count; i++) {
-    uint16_t place = lookups->wide[i];
-    uint32_t shape = ((const struct node *)block_of(blocks, lookups->entries[place]))->shape;
-    locate(lookups, place, (uint8_t)(lookups->first[place] >> (shape & 63)), blocks);
-  }
-  lookups->wide_count = 0;
-  for (size_t i = 0; i < count; i++) {
-    uint16_t place = lookups->wide[i];
-    follow(lookups, place, entry_at(blocks, lookups->positions[place]), blocks);
+    uint16_t place = lookups->nodes[i];
+    follow(lookups, lists, place, entry_at(blocks, lookups->positions[place]), blocks);
   }
 }
 
-static HOT void pass_records(struct lookups *lookups, const uint8_t *blocks) {
-  size_t count = lookups->record_count;
-  lookups->record_count = 0;
+static HOT void pass_records(struct lookups *lookups, struct lists *lists, const uint8_t *blocks) {
+  size_t count = lists->record_count;
+  lists->record_count = 0;
   for (size_t i = 0; i < count; i++) {
     uint16_t place = lookups->records[i];
     uint64_t first = lookups->first[place], second = lookups->second[place];
@@ -62,15 +82,15 @@ static HOT void pass_records(struct lookups *lookups, const uint8_t *blocks) {
     uint32_t next = is_covered(record, first, second) ? record->target : record->inherited;
     while (is_page(next)) next = page_entry(blocks, next, (uint8_t)(first >> (((const struct page *)block_of(blocks, next))->shape & 63)));
     if (is_link(next) && record->length >= 64) next = walk(blocks, next, first, second);
-    follow(lookups, place, next, blocks);
+    follow(lookups, lists, place, next, blocks);
   }
 }
 
 void run_lookups(struct lookups *lookups, struct table_view table) {
-  const uint8_t *blocks = table.blocks;
-  run_narrow(lookups, blocks);
-  while ((lookups->wide_count | lookups->record_count) != 0) {
-    descend(lookups, blocks);
-    pass_records(lookups, blocks);
+  struct lists lists = {0, 0};
+  read_first(lookups, &lists, table.blocks);
+  while ((lists.node_count | lists.record_count) != 0) {
+    descend(lookups, &lists, table.blocks);
+    pass_records(lookups, &lists, table.blocks);
   }
 }

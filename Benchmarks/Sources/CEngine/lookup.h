@@ -15,8 +15,8 @@ struct lookups {
   uint64_t first[128], second[128];
   uint32_t entries[128];
   uint32_t positions[128];
-  uint16_t narrow[129], wide[129], records[129];
-  size_t narrow_count, wide_count, record_count;
+  uint16_t nodes[129], records[129];
+  bool ends_soon;
   size_t count;
 };
 
@@ -28,7 +28,7 @@ static HOT uint32_t entry_value(uint32_t entry) { return entry << 1 >> 3; }
 static HOT const uint8_t *block_of(const uint8_t *blocks, uint32_t link) { return blocks + (size_t)(link & ~3u) * 8; }
 
 static HOT void prefetch_link(const uint8_t *blocks, uint32_t entry) {
-  __builtin_prefetch(blocks + (size_t)(is_link(entry) ? entry : 0) * 8 - 8, 0, 3);
+  __builtin_prefetch(blocks + (size_t)(is_link(entry) ? entry : 0) * 8, 0, 3);
 }
 
 static HOT uint32_t page_entry(const uint8_t *blocks, uint32_t page, uint8_t octet) {
@@ -59,22 +59,8 @@ static inline struct instance_roots find_instance(struct table_view table, uint3
   return *(const struct instance_roots *)(table.blocks + (size_t)block * 32);
 }
 
-static HOT void list_lookup(struct lookups *lookups, size_t place, uint32_t entry) {
-  lookups->wide[lookups->wide_count] = (uint16_t)place;
-  lookups->wide_count += entry & 1;
-  lookups->records[lookups->record_count] = (uint16_t)place;
-  lookups->record_count += entry >> 1 & 1;
-}
-
-static HOT void follow(struct lookups *lookups, size_t place, uint32_t entry, const uint8_t *blocks) {
-  prefetch_link(blocks, entry);
-  lookups->entries[place] = entry;
-  list_lookup(lookups, place, entry);
-}
-
 static HOT void clear_lookups(struct lookups *lookups, size_t reserved) {
   lookups->count = reserved;
-  lookups->narrow_count = lookups->wide_count = lookups->record_count = 0;
   for (size_t i = 0; i < reserved; i++) lookups->entries[i] = 0;
 }
 
@@ -86,23 +72,19 @@ static HOT void put_ipv6_lookup(struct lookups *lookups, size_t place, struct ta
   if (is_page(entry)) entry = page_entry(table.blocks, entry, address[0]);
   if (is_page(entry)) entry = page_entry(table.blocks, entry, address[1]);
   if (is_page(entry)) entry = page_entry(table.blocks, entry, address[2]);
-  follow(lookups, place, entry, table.blocks);
+  prefetch_link(table.blocks, entry);
+  lookups->entries[place] = entry;
 }
 
 static HOT void put_ipv4_lookup(struct lookups *lookups, size_t place, struct table_view table, uint32_t root, const uint8_t *address) {
   uint32_t octets;
   memcpy(&octets, address, 4);
-  lookups->first[place] = octets;
-  if (!is_page(root)) { follow(lookups, place, root, table.blocks); return; }
-  uint32_t page = page_entry(table.blocks, root, (uint8_t)octets);
-  if (!is_page(page)) { follow(lookups, place, page, table.blocks); return; }
-  uint32_t entry = page_entry(table.blocks, page, (uint8_t)(octets >> 8));
+  uint32_t entry = root;
+  if (is_page(entry)) entry = page_entry(table.blocks, entry, (uint8_t)octets);
+  if (is_page(entry)) entry = page_entry(table.blocks, entry, (uint8_t)(octets >> 8));
   prefetch_link(table.blocks, entry);
+  lookups->first[place] = octets;
   lookups->entries[place] = entry;
-  lookups->narrow[lookups->narrow_count] = (uint16_t)place;
-  lookups->narrow_count += entry & 1;
-  lookups->records[lookups->record_count] = (uint16_t)place;
-  lookups->record_count += entry >> 1 & 1;
 }
 
 static HOT uint32_t lookup_value(const struct lookups *lookups, size_t place) { return entry_value(lookups->entries[place]); }

@@ -84,8 +84,8 @@ struct Bench: ~Copyable {
   mutating func compare() throws -> UInt64 {
     var digest: UInt64 = 0xCBF2_9CE4_8422_2325
     var transmitted = 0
-    for segment in 0..<2 * FramePlan.segmentCount {
-      let isDamaged = segment >= FramePlan.segmentCount
+    for segment in 0..<2 * frames.segmentCount {
+      let isDamaged = segment >= frames.segmentCount
       let bySwift = result(.swift, segment, isDamaged)
       let byC = result(.c, segment, isDamaged)
       for i in 0..<FramePlan.frameCount where bySwift.outcomes[i] != byC.outcomes[i] {
@@ -95,7 +95,7 @@ struct Bench: ~Copyable {
       for outcome in bySwift.outcomes { Self.mix(outcome, bySwift.image, into: &digest) }
       if !isDamaged { transmitted += bySwift.outcomes.count { $0.verdict >> 8 == 1 } }
     }
-    guard transmitted == FramePlan.segmentCount * FramePlan.frameCount else {
+    guard transmitted == frames.segmentCount * FramePlan.frameCount else {
       throw Difference(description: "\(shape.name): only \(transmitted) sound packets were transmitted")
     }
     try compareCounters()

@@ -22,14 +22,21 @@ struct Case {
   var families: Families
   var sizes: Sizes
   var prefixCount: Int
+  /// The table of the Internet instead of random prefixes; `prefixCount` is then 0. Its locator sets are shared, a thousand in all.
+  var isInternet = false
   /// Encapsulation: that many hosts of the site send, each with an entry of its own; 0: hosts under one prefix.
   var hostCount = 0
 
   var name: String {
-    "engine/\(direction.rawValue)/\(families.rawValue)/\(sizes.rawValue)/\(prefixCount)" + (hostCount > 0 ? "/\(hostCount)-hosts" : "")
+    "engine/\(direction.rawValue)/\(families.rawValue)/\(sizes.rawValue)/" + (isInternet ? "internet" : "\(prefixCount)")
+      + (hostCount > 0 ? "/\(hostCount)-hosts" : "")
   }
 
-  static var all: [Case] { matrix + withHosts }
+  static var all: [Case] { matrix + withHosts + withInternet }
+
+  private static var withInternet: [Case] {
+    [Families.v4v4, .v6v4].map { Case(direction: .encap, families: $0, sizes: .small, prefixCount: 0, isInternet: true) }
+  }
 
   private static var withHosts: [Case] {
     [Families.v4v4, .v6v4].flatMap { families in

@@ -17,8 +17,8 @@ final class FramePlan {
   static let headroom = 256
   /// The router's frames on their way between its rings.
   static let frameCount = 512
-  /// Prime to two, so that both engines meet every part of the pool.
-  static let segmentCount = 33
+  /// How many times as many packets there are. Prime to two, so that both engines meet every part of the pool.
+  let segmentCount: Int
   /// More than any header: Ethernet, IPv6, UDP, LISP, IPv6, ports.
   static let headByteCount = 128
 
@@ -29,7 +29,8 @@ final class FramePlan {
   let output: UnsafeMutablePointer<cengine_descriptor>
 
   init(_ shape: Case, _ site: Site, seed: UInt64) {
-    let packetCount = Self.frameCount * Self.segmentCount
+    segmentCount = shape.isInternet ? 513 : 33
+    let packetCount = Self.frameCount * segmentCount
     // On one huge page, if there is one, as the router's frame memory is: which frames share cache sets is not left to chance.
     area = .allocate(byteCount: Self.frameCount * Self.chunkByteCount, alignment: 1 << 21)
     madvise(area, Self.frameCount * Self.chunkByteCount, MADV_HUGEPAGE)
@@ -59,7 +60,7 @@ final class FramePlan {
 
   /// Puts a segment of the pool into the frames.
   func prepare(segment: Int) {
-    let first = segment % Self.segmentCount * Self.frameCount
+    let first = segment % segmentCount * Self.frameCount
     for i in 0..<Self.frameCount {
       let address = i * Self.chunkByteCount + Self.headroom
       (area + address).copyMemory(from: pool + (first + i) * Self.headByteCount, byteCount: Self.headByteCount)

@@ -65,7 +65,10 @@ enum PacketBuilder {
     case .v4(let address):
       return .v4(IPv4Address(rawValue: address.rawValue | UInt32(truncatingIfNeeded: random.next()) >> UInt32(prefix.length)))
     case .v6(let address):
-      return .v6(IPv6Address(high: address.high | random.next() >> UInt64(prefix.length), low: random.next()))
+      return .v6(
+        IPv6Address(
+          high: address.high | random.next() >> UInt64(prefix.length),
+          low: address.low | random.next() >> UInt64(max(0, prefix.length - 64))))
     }
   }
 }

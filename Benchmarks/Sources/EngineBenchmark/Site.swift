@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The forwarding state of a case, built through the router's own publisher. Every prefix has a set and a template of its own: as
-// many locators (or hosts) as prefixes, nothing shared that a real table might not share.
+// many locators (or hosts) as prefixes, nothing shared that a real table might not share. Only the table of the Internet shares them:
+// its prefixes lie behind a thousand sites. A mapping and a counter of its own has every prefix there, too.
 
 import DataPlane
 import Measuring
@@ -30,14 +31,18 @@ struct Site {
       shape.families.innerIsIPv6
       ? IPPrefix(masking: .v6(IPv6Address(high: 0x2001_0DB8_0AAA_0000, low: 0)), length: 48)
       : IPPrefix(masking: .v4(IPv4Address(rawValue: 0x0A00_0100)), length: shape.hostCount > 0 ? 16 : 24)
-    destinations = Self.prefixes(shape, &random)
+    destinations = shape.isInternet ? Self.internet(shape) : Self.prefixes(shape, &random)
     publisher.setPort(Self.sitePort, PortState(role: .site, instance: Self.instance))
     publisher.setPort(Self.corePort, PortState(role: .core))
     try publisher.setOwnRLOCs(Self.ownRLOCs)
-    for (i, prefix) in destinations.enumerated() {
+    let action: ForwardingAction = shape.direction == .encap ? .encapsulate : .local
+    var sets: [SetHandle] = []
+    for i in 0..<(shape.isInternet ? Self.internetSetCount : destinations.count) {
       let template = try publisher.addTemplate(Self.template(shape, i))
-      let action: ForwardingAction = shape.direction == .encap ? .encapsulate : .local
-      let set = try publisher.addSet(LocatorSet(action, [LocatorChoice(ordinal: 0, template: template, weight: 100)]))
+      sets.append(try publisher.addSet(LocatorSet(action, [LocatorChoice(ordinal: 0, template: template, weight: 100)])))
+    }
+    for (i, prefix) in destinations.enumerated() {
+      let set = i < sets.count ? sets[i] : sets[Int(random.next() % UInt64(sets.count))]
       try publisher.setMapping(EIDPrefix(Self.instance, prefix), set: set, counters: UInt32(i + 1))
     }
     if shape.direction == .encap {
@@ -49,6 +54,14 @@ struct Site {
     }
     publisher.setLocalSpaces(shape.direction == .encap ? [EIDPrefix(Self.instance, localPrefix)] : [])
     publisher.publish()
+  }
+
+  static let internetSetCount = 1000
+
+  /// Those of one family that are not the site's own.
+  private static func internet(_ shape: Case) -> [IPPrefix] {
+    let prefixes = Prefixes.internet()
+    return shape.families.innerIsIPv6 ? prefixes.ipv6 : prefixes.ipv4
   }
 
   /// The site's hosts are numbered from the beginning of its prefix.

@@ -26,13 +26,10 @@ func run() -> Int32 {
   }
 }
 
-/// The real table stands beside the project, if at all.
-private let realTable = "../../shared/data/bgp-prefixes.txt.gz"
-
 private func measure(_ options: Options) throws -> Report {
   pin(to: 1)
   var report = Report("table", command: (["swift run -c release table"] + CommandLine.arguments.dropFirst()).joined(separator: " "))
-  let prefixes = Prefixes(path: options.path ?? realTable) ?? Prefixes(seed: 1)
+  let prefixes = Prefixes.internet(path: options.path)
   print("\(prefixes.source): \(prefixes.ipv4.count) IPv4, \(prefixes.ipv6.count) IPv6")
   if options.has("load") { try addLoad(prefixes, options, &report) }
   fflush(nil)

@@ -36,7 +36,7 @@ struct MappingRecords: ~Copyable {
   private var free: [UInt32] = []
 
   init?(capacity: UInt32) {
-    guard let memory = ReservedMemory(byteCount: Int(capacity) * MemoryLayout<MappingRecord>.stride) else { return nil }
+    guard let memory = ReservedMemory(byteCount: Int(capacity) * MemoryLayout<MappingRecord>.stride, hugePages: true) else { return nil }
     self.memory = memory
     self.capacity = capacity
     reader = MappingReader(memory)

@@ -41,7 +41,7 @@ public enum PortCounter: Int, CaseIterable, Sendable {
   /// nil when the address space is refused.
   public init?() {
     guard let words = ReservedMemory(byteCount: Self.wordCount * 8),
-      let locators = ReservedMemory(byteCount: Self.maximumLocatorCounters * 16)
+      let locators = ReservedMemory(byteCount: Self.maximumLocatorCounters * 16, hugePages: true)
     else { return nil }
     self.words = words
     self.locators = locators

@@ -23,12 +23,10 @@ import CLinux
   /// Where the next entry lies, counted in words from the arena's begin.
   @usableFromInline let positions: UnsafeMutablePointer<UInt32>
   /// Lists of places.
-  @usableFromInline let narrow: UnsafeMutablePointer<UInt16>
-  @usableFromInline let wide: UnsafeMutablePointer<UInt16>
+  @usableFromInline let nodes: UnsafeMutablePointer<UInt16>
   @usableFromInline let records: UnsafeMutablePointer<UInt16>
-  @usableFromInline var narrowCount = 0
-  @usableFromInline var wideCount = 0
-  @usableFromInline var recordCount = 0
+  /// Whether few lookups of the last batch needed more than what `put` had found and one node: as in a large IPv4 table.
+  @usableFromInline var endsSoon = false
   /// Lookups added since `clear()`.
   public var count: Int { @inlinable @inline(__always) get { added } }
   @usableFromInline var added = 0
@@ -41,15 +39,14 @@ import CLinux
     // One block, the arrays one behind the other, each on a line of its own. A list has one place more than there are lookups: the
     // place behind the last is written before it is known whether it counts.
     let room = (capacity + 64) / 64 * 64
-    let memory = UnsafeMutableRawPointer.allocate(byteCount: room * 30, alignment: 64)
-    unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: room * 30)
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: room * 28, alignment: 64)
+    unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: room * 28)
     unsafe first = memory.assumingMemoryBound(to: UInt64.self)
     unsafe second = (memory + room * 8).assumingMemoryBound(to: UInt64.self)
     unsafe entries = (memory + room * 16).assumingMemoryBound(to: Entry.self)
     unsafe positions = (memory + room * 20).assumingMemoryBound(to: UInt32.self)
-    unsafe narrow = (memory + room * 24).assumingMemoryBound(to: UInt16.self)
-    unsafe wide = (memory + room * 26).assumingMemoryBound(to: UInt16.self)
-    unsafe records = (memory + room * 28).assumingMemoryBound(to: UInt16.self)
+    unsafe nodes = (memory + room * 24).assumingMemoryBound(to: UInt16.self)
+    unsafe records = (memory + room * 26).assumingMemoryBound(to: UInt16.self)
   }
 
   deinit { unsafe first.deallocate() }
@@ -59,9 +56,6 @@ import CLinux
   public mutating func clear(reserving reserved: Int = 0) {
     assert(reserved <= capacity)
     added = reserved
-    narrowCount = 0
-    wideCount = 0
-    recordCount = 0
     // SAFETY: i < capacity. A lookup that is not asked for misses.
     for i in 0..<reserved { unsafe entries[i] = .none }
   }
@@ -84,44 +78,23 @@ import CLinux
     if entry.isPage { entry = view.nodes.entry(page: entry, Int(truncatingIfNeeded: address.0) & 0xFF) }
     if entry.isPage { entry = view.nodes.entry(page: entry, Int(truncatingIfNeeded: address.0 &>> 8) & 0xFF) }
     if entry.isPage { entry = view.nodes.entry(page: entry, Int(truncatingIfNeeded: address.0 &>> 16) & 0xFF) }
+    view.nodes.prefetch(entry)
     // SAFETY: place < capacity.
     unsafe first[place] = address.0
     unsafe second[place] = address.1
-    follow(entry, place, view.nodes)
+    unsafe entries[place] = entry
   }
 
   /// The same for an IPv4 address in network byte order.
   @inlinable @inline(__always)
   public mutating func put(_ place: Int, _ root: NodeIndex, raw address: UInt32, in view: TableView) {
+    var entry = root
+    if entry.isPage { entry = view.nodes.entry(page: entry, Int(address & 0xFF)) }
+    if entry.isPage { entry = view.nodes.entry(page: entry, Int(address &>> 8 & 0xFF)) }
+    view.nodes.prefetch(entry)
     // SAFETY: as above.
     unsafe first[place] = UInt64(address)
-    guard root.isPage else { return follow(root, place, view.nodes) }
-    let page = view.nodes.entry(page: root, Int(address & 0xFF))
-    guard page.isPage else { return follow(page, place, view.nodes) }
-    let entry = view.nodes.entry(page: page, Int(address &>> 8 & 0xFF))
-    view.nodes.prefetch(entry.isLink ? entry : .none)
-    // SAFETY: narrowCount ≤ place: each place is put once. The same holds for the other lists.
     unsafe entries[place] = entry
-    unsafe narrow[narrowCount] = UInt16(truncatingIfNeeded: place)
-    narrowCount &+= Int(entry.raw & 1)
-    unsafe records[recordCount] = UInt16(truncatingIfNeeded: place)
-    recordCount &+= Int(entry.raw &>> 1 & 1)
-  }
-
-  @inlinable @inline(__always)
-  mutating func follow(_ entry: Entry, _ place: Int, _ nodes: NodeReader) {
-    nodes.prefetch(entry.isLink ? entry : .none)
-    unsafe entries[place] = entry
-    list(place, entry)
-  }
-
-  /// No page comes here: an odd entry is a node, and one with the other bit a record.
-  @inlinable @inline(__always)
-  mutating func list(_ place: Int, _ entry: Entry) {
-    unsafe wide[wideCount] = UInt16(truncatingIfNeeded: place)
-    wideCount &+= Int(entry.raw & 1)
-    unsafe records[recordCount] = UInt16(truncatingIfNeeded: place)
-    recordCount &+= Int(entry.raw &>> 1 & 1)
   }
 
   /// The value found for the lookup at `place`; 0 for a miss.
@@ -134,79 +107,121 @@ import CLinux
   /// Answers all lookups against `view`, which is the one they were put with.
   @inlinable
   public mutating func run(_ view: TableView) {
-    let nodes = view.nodes
-    runNarrow(nodes)
-    while wideCount | recordCount != 0 {
-      descend(nodes)
-      passRecords(nodes)
+    let reader = view.nodes
+    var lists = unsafe Lists(nodes, records)
+    readFirst(reader, &lists)
+    while lists.nodeCount | lists.recordCount != 0 {
+      descend(reader, &lists)
+      passRecords(reader, &lists)
     }
   }
 
-  /// The third octet of IPv4 addresses. What goes on, which is rare, joins the others.
-  @inlinable @inline(__always)
-  mutating func runNarrow(_ nodes: NodeReader) {
-    var i = 0
-    while i < narrowCount {
-      // SAFETY (here and below): places that `put` left there; a list never grows beyond what has been read of it, or of all.
-      let place = Int(unsafe narrow[i])
-      let octet = unsafe UnsafeRawPointer(first + place).load(fromByteOffset: 2, as: UInt8.self)
-      locate(place, unsafe entries[place], octet, nodes)
-      i &+= 1
+  /// The places of the lookups that go on.
+  @safe @usableFromInline struct Lists {
+    @usableFromInline let nodes: UnsafeMutablePointer<UInt16>
+    @usableFromInline let records: UnsafeMutablePointer<UInt16>
+    @usableFromInline var nodeCount = 0
+    @usableFromInline var recordCount = 0
+
+    @inlinable init(_ nodes: UnsafeMutablePointer<UInt16>, _ records: UnsafeMutablePointer<UInt16>) {
+      unsafe self.nodes = nodes
+      unsafe self.records = records
     }
-    i = 0
-    while i < narrowCount {
-      let place = Int(unsafe narrow[i])
-      let next = nodes.entry(at: unsafe positions[place])
-      unsafe entries[place] = next
-      if next.isLink { follow(next, place, nodes) }
-      i &+= 1
+
+    /// No page comes here: an odd entry is a node, and one with the other bit a record.
+    ///
+    /// SAFETY: a place is on a list once at most, and a list has room for one more than there are.
+    @inlinable @inline(__always)
+    mutating func add(_ place: Int, _ entry: Entry) {
+      unsafe nodes[nodeCount] = UInt16(truncatingIfNeeded: place)
+      nodeCount &+= Int(entry.raw & 1)
+      unsafe records[recordCount] = UInt16(truncatingIfNeeded: place)
+      recordCount &+= Int(entry.raw &>> 1 & 1)
+    }
+  }
+
+  /// Reads the nodes that `put` has found; records wait.
+  @inlinable @inline(__always)
+  mutating func readFirst(_ reader: NodeReader, _ lists: inout Lists) {
+    var place = 0
+    while place < added {
+      // SAFETY (here and below): places below `added`, and those on a list.
+      let node = unsafe entries[place]
+      if node.isNode { locate(place, node, reader) }
+      place &+= 1
+    }
+    if endsSoon { takeFirst(reader, &lists, endsSoon: true) } else { takeFirst(reader, &lists, endsSoon: false) }
+    endsSoon = (lists.nodeCount &+ lists.recordCount) &* 8 < added
+  }
+
+  /// Takes the entries that `readFirst` has found. With `endsSoon` there is a branch for those that go on, which is wrong for these.
+  @inlinable @inline(__always)
+  func takeFirst(_ reader: NodeReader, _ lists: inout Lists, endsSoon: Bool) {
+    var place = 0
+    while place < added {
+      var entry = unsafe entries[place]
+      if entry.isNode {
+        entry = reader.entry(at: unsafe positions[place])
+        unsafe entries[place] = entry
+      }
+      if !endsSoon || entry.isLink {
+        reader.prefetch(entry)
+        lists.add(place, entry)
+      }
+      place &+= 1
     }
   }
 
   /// Reads the node's map, and asks for the entry that it points to.
   @inlinable @inline(__always)
-  func locate(_ place: Int, _ node: Entry, _ octet: UInt8, _ nodes: NodeReader) {
-    let position = nodes.position(node: node, octet)
-    nodes.prefetch(at: position)
+  func locate(_ place: Int, _ node: Entry, _ reader: NodeReader) {
+    let octet = UInt8(truncatingIfNeeded: unsafe first[place] &>> UInt64(reader.shape(node: node).raw))
+    let position = reader.position(node: node, octet)
+    reader.prefetch(at: position)
     unsafe positions[place] = position
   }
 
   /// One level of all that have a node to read.
   @inlinable @inline(__always)
-  mutating func descend(_ nodes: NodeReader) {
-    let count = wideCount
+  func descend(_ reader: NodeReader, _ lists: inout Lists) {
+    let count = lists.nodeCount
     var i = 0
     while i < count {
-      let place = Int(unsafe wide[i])
-      let node = unsafe entries[place]
-      let octet = UInt8(truncatingIfNeeded: unsafe first[place] &>> UInt64(nodes.shape(node: node).raw))
-      locate(place, node, octet, nodes)
+      let place = Int(unsafe lists.nodes[i])
+      locate(place, unsafe entries[place], reader)
       i &+= 1
     }
-    wideCount = 0
+    lists.nodeCount = 0
     i = 0
     while i < count {
-      let place = Int(unsafe wide[i])
-      follow(nodes.entry(at: unsafe positions[place]), place, nodes)
+      let place = Int(unsafe lists.nodes[i])
+      follow(reader.entry(at: unsafe positions[place]), place, reader, &lists)
       i &+= 1
     }
+  }
+
+  @inlinable @inline(__always)
+  func follow(_ entry: Entry, _ place: Int, _ reader: NodeReader, _ lists: inout Lists) {
+    reader.prefetch(entry)
+    unsafe entries[place] = entry
+    lists.add(place, entry)
   }
 
   /// Reads the records that are listed: mostly the last thing on the way. What goes on is listed again; pages behind a record, and nodes
   /// that read the second half of the address, are done at once.
   @inlinable @inline(__always)
-  mutating func passRecords(_ nodes: NodeReader) {
-    let count = recordCount
-    recordCount = 0
+  func passRecords(_ reader: NodeReader, _ lists: inout Lists) {
+    let count = lists.recordCount
+    lists.recordCount = 0
     var i = 0
     while i < count {
-      let place = Int(unsafe records[i])
+      let place = Int(unsafe lists.records[i])
       let record = unsafe entries[place]
       let (first, second) = unsafe (self.first[place], self.second[place])
-      var next = nodes.covers(record: record, first, second) ? nodes.target(record: record) : nodes.inherited(record: record)
-      while next.isPage { next = nodes.entry(page: next, nodes.shape(page: next).octet(first, second)) }
-      if next.isLink, nodes.length(record: record) >= 64 { next = nodes.walk(next, first, second) }
-      follow(next, place, nodes)
+      var next = reader.covers(record: record, first, second) ? reader.target(record: record) : reader.inherited(record: record)
+      while next.isPage { next = reader.entry(page: next, reader.shape(page: next).octet(first, second)) }
+      if next.isLink, reader.length(record: record) >= 64 { next = reader.walk(next, first, second) }
+      follow(next, place, reader, &lists)
       i &+= 1
     }
   }

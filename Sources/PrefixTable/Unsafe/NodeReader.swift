@@ -76,8 +76,10 @@ import CLinux
     unsafe base.load(fromByteOffset: Int(link.raw &- tag) &* 8 &+ offset, as: UInt32.self)
   }
 
+  /// Asks for what the entry leads to. A value asks for the arena's first line, which is there at least: a prefetch of what is not
+  /// mapped costs a walk through the page tables, each time.
   @inlinable @inline(__always)
-  func prefetch(_ link: Entry) { unsafe clinux_prefetch(base + (Int(link.raw) &* 8 &- 8)) }
+  func prefetch(_ entry: Entry) { unsafe clinux_prefetch(base + Int(max(0, Int32(bitPattern: entry.raw))) &* 8) }
 
   // MARK: - Nodes and pages
 

@@ -9,16 +9,21 @@ import Glibc
 @safe public final class ReservedMemory: @unchecked Sendable {
   public let base: UnsafeMutableRawPointer
   public let byteCount: Int
+  private let mapping: UnsafeMutableRawBufferPointer
 
-  /// nil when the kernel refuses the address space.
+  private static let hugePageSize = 2 << 20
+
+  /// nil when the kernel refuses the address space. With `hugePages`, `base` is at the begin of one.
   public init?(byteCount: Int, hugePages: Bool = false) {
     let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
-    guard let base = unsafe mmap(nil, byteCount, PROT_READ | PROT_WRITE, flags, -1, 0), unsafe base != MAP_FAILED else { return nil }
-    if hugePages { _ = unsafe madvise(base, byteCount, MADV_HUGEPAGE) }
-    unsafe self.base = unsafe base
+    let size = byteCount + (hugePages ? Self.hugePageSize : 0)
+    guard let start = unsafe mmap(nil, size, PROT_READ | PROT_WRITE, flags, -1, 0), unsafe start != MAP_FAILED else { return nil }
+    unsafe mapping = UnsafeMutableRawBufferPointer(start: start, count: size)
+    unsafe base = hugePages ? unsafe start.alignedUp(toMultipleOf: Self.hugePageSize) : unsafe start
     self.byteCount = byteCount
+    if hugePages { _ = unsafe madvise(base, byteCount, MADV_HUGEPAGE) }
   }
 
   // SAFETY: the owner keeps the object alive as long as any thread may read; see the owners' deinit notes.
-  deinit { unsafe munmap(base, byteCount) }
+  deinit { unsafe munmap(mapping.baseAddress, mapping.count) }
 }

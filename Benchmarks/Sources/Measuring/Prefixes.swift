@@ -3,17 +3,22 @@
 // The prefixes that are measured with: a real table when there is one, else random prefixes with the same numbers of each length.
 
 import Glibc
-import Measuring
 import Wire
 
-struct Prefixes {
-  var ipv4: [IPPrefix] = []
-  var ipv6: [IPPrefix] = []
+public struct Prefixes {
+  public var ipv4: [IPPrefix] = []
+  public var ipv6: [IPPrefix] = []
   /// In words, for the report.
-  var source: String
+  public let source: String
+
+  /// Where a real table stands beside the project, if at all.
+  private static let realTable = "../../shared/data/bgp-prefixes.txt.gz"
+
+  /// The real table, from `path` or from where it would be; without it random prefixes of the same lengths.
+  public static func internet(path: String? = nil) -> Prefixes { Prefixes(path: path ?? realTable) ?? Prefixes(seed: 1) }
 
   /// From a gzipped file with one prefix per line; nil when it cannot be read.
-  init?(path: String) {
+  private init?(path: String) {
     guard access(path, R_OK) == 0, let file = popen("gzip -dc '\(path)'", "r") else { return nil }
     defer { pclose(file) }
     source = "the prefixes of \(path)"
@@ -26,7 +31,7 @@ struct Prefixes {
   }
 
   /// As many of each length as in an Internet table of 2026; unicast, IPv6 under 60 random blocks of 24 bits.
-  init(seed: UInt64) {
+  private init(seed: UInt64) {
     source = "random prefixes, as many of each length as in an Internet table of 2026"
     var random = SplitMix64(seed: seed)
     let blocks = (0..<60).map { _ in 0x2000_0000_0000_0000 | (random.next() >> 3 & ~(.max >> 24)) }
@@ -47,7 +52,7 @@ struct Prefixes {
   }
 
   /// `count` random prefixes of each family: IPv4 of 16 to 32 bits, IPv6 of 29 to 64.
-  init(random count: Int, seed: UInt64) {
+  public init(random count: Int, seed: UInt64) {
     source = "\(count) random prefixes"
     var random = SplitMix64(seed: seed)
     for _ in 0..<count {
@@ -58,7 +63,7 @@ struct Prefixes {
   }
 
   /// `count` of each family, by lot.
-  func sample(_ count: Int, seed: UInt64) -> Prefixes {
+  public func sample(_ count: Int, seed: UInt64) -> Prefixes {
     var random = SplitMix64(seed: seed)
     var sample = self
     sample.ipv4 = Array(ipv4.shuffled(using: &random).prefix(count))
