@@ -222,6 +222,7 @@ extension Engine {
     if let template = unsafe template { unsafe TemplateBlock(base: template).prefetchDelivery() }
     unsafe packet.template = unsafe template
     packet.counter = record.counters
+    counters.prefetch(packet.counter)
   }
 
   /// Stage 5: TTL and traffic class of the inner packet, then the site's Ethernet header before it.

@@ -161,6 +161,7 @@ extension Engine {
     unsafe TemplateBlock(base: template).prefetch()
     unsafe packet.template = unsafe template
     packet.counter = record.counters &+ choice >> 24
+    counters.prefetch(packet.counter)
   }
 
   /// Whether a mapping is one of our own EID-prefixes (rule E15).

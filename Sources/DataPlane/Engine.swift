@@ -5,7 +5,7 @@
 //
 //     Classify      headers → key, flow hash, inner packet       (prefetch: first node of each lookup)
 //     look up       all keys, one trie level per pass            (prefetch: next nodes)
-//     resolve       mapping → set → locator → template           (prefetch: mapping, set, template)
+//     resolve       mapping → set → locator → template           (prefetch: mapping, template, counter)
 //     rewrite       header, lengths, TTL, checksum
 //
 // Encapsulate.swift and Decapsulate.swift hold the stages of the two directions.

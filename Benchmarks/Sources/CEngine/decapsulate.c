@@ -144,6 +144,7 @@ static HOT void choose_host(struct cengine *engine, size_t place, const struct c
   if (!set || set->action != LOCAL) { packet->verdict = DESTINATION_NOT_LOCAL; return; }
   packet->template = (void *)block(chain->templates, set->choices[0] & 0xFFFFFF);
   packet->counter = record.counters;
+  __builtin_prefetch(engine->counters + packet->counter, 1, 3);
   if (packet->template) __builtin_prefetch(packet->template, 0, 3);
 }
 

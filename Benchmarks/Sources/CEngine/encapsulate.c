@@ -150,6 +150,7 @@ static HOT void choose_locator(struct cengine *engine, size_t place, const struc
   __builtin_prefetch((const char *)template + 64, 0, 3);
   packet->template = template;
   packet->counter = record.counters + (choice >> 24);
+  __builtin_prefetch(engine->counters + packet->counter, 1, 3);
 }
 
 /// The one's complement sum over IPv6 pseudo-header and datagram.

@@ -3,6 +3,7 @@
 // The counters of one worker: 64-bit words that the worker alone writes (plain loads and stores) and anyone may read. One block
 // for the worker, and one pair {packets, bytes} per locator of every mapping.
 
+import CLinux
 import PrefixTable
 
 /// Positions of the worker's own words.
@@ -82,6 +83,8 @@ public enum PortCounter: Int, CaseIterable, Sendable {
   // SAFETY: `index` comes from a mapping record, below maximumLocatorCounters.
   @inline(__always) func packets(_ index: UInt32) -> AtomicWord { unsafe AtomicWord(at: base + Int(index) &* 16) }
   @inline(__always) func bytes(_ index: UInt32) -> AtomicWord { unsafe AtomicWord(at: base + (Int(index) &* 16 &+ 8)) }
+
+  @inline(__always) func prefetch(_ index: UInt32) { unsafe clinux_prefetch_write(base + Int(index) &* 16) }
 
   @inline(__always)
   func count(_ index: UInt32, bytes byteCount: Int) {
