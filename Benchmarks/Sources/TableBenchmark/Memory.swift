@@ -32,7 +32,10 @@ enum Memory {
       if change % 100 == 0 { publish() }
     }
     progress("")
-    for i in all.indices where !isThere[i] { try table.insert(all[i], value: UInt32(i + 1)) }
+    for (missing, i) in all.indices.filter({ !isThere[$0] }).enumerated() {
+      try table.insert(all[i], value: UInt32(i + 1))
+      if missing % 100 == 0 { publish() }
+    }
     publish()
     return (before, table.byteCounts)
   }

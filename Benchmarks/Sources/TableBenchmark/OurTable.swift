@@ -36,23 +36,22 @@ struct OurTable: ~Copyable {
   /// Looks `count` addresses up, a multiple of 64. The answers go to `all`, if there is one.
   @inline(never)
   mutating func lookUp(ipv4 addresses: UnsafePointer<UInt32>, count: Int, all: UnsafeMutablePointer<UInt32>? = nil) -> UInt32 {
-    var digest: UInt32 = 0
-    for first in stride(from: 0, to: count, by: Self.batchSize) {
-      batch.clear(reserving: Self.batchSize)
-      for k in 0..<Self.batchSize { batch.put(k, roots.ipv4, raw: addresses[first + k], in: view) }
-      batch.run(view)
-      for k in 0..<Self.batchSize { digest ^= batch[k] }
-      if let all { for k in 0..<Self.batchSize { all[first + k] = batch[k] } }
-    }
-    return digest
+    lookUp(count, all) { batch, k, i, roots, view in batch.put(k, roots.ipv4, raw: addresses[i], in: view) }
   }
 
   @inline(never)
   mutating func lookUp(ipv6 addresses: UnsafePointer<(UInt64, UInt64)>, count: Int, all: UnsafeMutablePointer<UInt32>? = nil) -> UInt32 {
+    lookUp(count, all) { batch, k, i, roots, view in batch.put(k, roots.ipv6, raw: addresses[i], in: view) }
+  }
+
+  @inline(__always)
+  private mutating func lookUp(
+    _ count: Int, _ all: UnsafeMutablePointer<UInt32>?, put: (inout LookupBatch, Int, Int, InstanceRoots, TableView) -> Void
+  ) -> UInt32 {
     var digest: UInt32 = 0
     for first in stride(from: 0, to: count, by: Self.batchSize) {
       batch.clear(reserving: Self.batchSize)
-      for k in 0..<Self.batchSize { batch.put(k, roots.ipv6, raw: addresses[first + k], in: view) }
+      for k in 0..<Self.batchSize { put(&batch, k, first + k, roots, view) }
       batch.run(view)
       for k in 0..<Self.batchSize { digest ^= batch[k] }
       if let all { for k in 0..<Self.batchSize { all[first + k] = batch[k] } }
@@ -60,24 +59,36 @@ struct OurTable: ~Copyable {
     return digest
   }
 
-  /// One after the other: each waits for the one before, as `mask`, which is 0, takes from its answer what to change in the address.
+  /// One call after the other. With `mask`, which must be 0 without the compiler's knowing, each waits for the one before, as it takes
+  /// from its answer what to change in the address; without, the processor may work on several at once.
   @inline(never)
-  func lookUpSingly(ipv4 addresses: UnsafePointer<UInt32>, count: Int, mask: UInt32) -> UInt32 {
-    var last: UInt32 = 0
-    for i in 0..<count {
-      let address = addresses[i] ^ (last & mask)
-      last = view.lookup(roots.ipv4, high: UInt64(address) << 32, low: 0)
-    }
-    return last
+  func lookUpSingly(ipv4 addresses: UnsafePointer<UInt32>, count: Int, mask: UInt32?) -> UInt32 {
+    lookUpSingly(count, roots.ipv4, mask) { i, change in (UInt64(addresses[i] ^ change) << 32, 0) }
   }
 
   @inline(never)
-  func lookUpSingly(ipv6 addresses: UnsafePointer<(UInt64, UInt64)>, count: Int, mask: UInt32) -> UInt32 {
-    var last: UInt32 = 0
-    for i in 0..<count {
-      let address = addresses[i]
-      last = view.lookup(roots.ipv6, high: UInt64(bigEndian: address.0 ^ UInt64(last & mask)), low: UInt64(bigEndian: address.1))
+  func lookUpSingly(ipv6 addresses: UnsafePointer<(UInt64, UInt64)>, count: Int, mask: UInt32?) -> UInt32 {
+    lookUpSingly(count, roots.ipv6, mask) { i, change in
+      (UInt64(bigEndian: addresses[i].0 ^ UInt64(change)), UInt64(bigEndian: addresses[i].1))
     }
-    return last
+  }
+
+  @inline(__always)
+  private func lookUpSingly(
+    _ count: Int, _ root: Entry, _ mask: UInt32?, address: (Int, UInt32) -> (high: UInt64, low: UInt64)
+  ) -> UInt32 {
+    var digest: UInt32 = 0
+    guard let mask else {
+      for i in 0..<count {
+        let address = address(i, 0)
+        digest ^= view.lookup(root, high: address.high, low: address.low)
+      }
+      return digest
+    }
+    for i in 0..<count {
+      let address = address(i, digest & mask)
+      digest = view.lookup(root, high: address.high, low: address.low)
+    }
+    return digest
   }
 }

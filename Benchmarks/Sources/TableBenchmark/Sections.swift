@@ -10,7 +10,7 @@ import Wire
 
 func run() -> Int32 {
   guard let options = Options(Array(CommandLine.arguments.dropFirst())) else {
-    print("usage: table [--rounds N] [--prefixes FILE] [--only load|single|hot|updates|memory|growth|race] [--output FILE]")
+    print("usage: table [--rounds N] [--prefixes FILE] [--only \(sections.map(\.name).joined(separator: "|"))] [--output FILE]")
     return 2
   }
   do {
@@ -26,25 +26,23 @@ func run() -> Int32 {
   }
 }
 
+typealias Section = @Sendable (Prefixes, Options, inout Report) throws -> Void
+
+/// In the order in which they are measured.
+let sections: [(name: String, add: Section)] = [
+  ("load", addLoad), ("single", addSingle), ("hot", addHot), ("updates", addUpdates), ("memory", addMemory), ("growth", addGrowth),
+  ("race", addRace),
+]
+
 private func measure(_ options: Options) throws -> Report {
   pin(to: 1)
   var report = Report("table", command: (["swift run -c release table"] + CommandLine.arguments.dropFirst()).joined(separator: " "))
   let prefixes = Prefixes.internet(path: options.path)
   print("\(prefixes.source): \(prefixes.ipv4.count) IPv4, \(prefixes.ipv6.count) IPv6")
-  if options.has("load") { try addLoad(prefixes, options, &report) }
-  fflush(nil)
-  if options.has("single") { try addSingle(prefixes, options, &report) }
-  fflush(nil)
-  if options.has("hot") { try addHot(prefixes, options, &report) }
-  fflush(nil)
-  if options.has("updates") { try addUpdates(prefixes, options, &report) }
-  fflush(nil)
-  if options.has("memory") { try addMemory(prefixes, &report) }
-  fflush(nil)
-  if options.has("growth") { try addGrowth(options, &report) }
-  fflush(nil)
-  if options.has("race") { try addRace(prefixes, options, &report) }
-  fflush(nil)
+  for (name, add) in sections where options.only.isEmpty || options.only == name {
+    try add(prefixes, options, &report)
+    fflush(nil)
+  }
   report.after = Calibration()
   let bars = report.rows.filter { $0.isMet != nil }
   print("\(bars.count { $0.isMet == true }) of \(bars.count) bars met; missed:")
@@ -75,50 +73,60 @@ private func addLoad(_ prefixes: Prefixes, _ options: Options, _ report: inout R
 
 private func addSingle(_ prefixes: Prefixes, _ options: Options, _ report: inout Report) throws {
   let addresses = Addresses(prefixes, .uniform, seed: 2)
-  let ours = try OurTable(prefixes)
+  var ours = try OurTable(prefixes)
   let noMask = UInt32(CommandLine.arguments.count) &>> 16  // 0, and the compiler does not know
-  var samples: (ipv4: [Double], ipv6: [Double]) = ([], [])
-  for _ in 0..<options.rounds {
-    var start = now()
-    _ = ours.lookUpSingly(ipv4: addresses.ipv4, count: Addresses.count, mask: noMask)
-    samples.ipv4.append(Double(now() - start) / Double(Addresses.count))
-    start = now()
-    _ = ours.lookUpSingly(ipv6: addresses.wireIPv6, count: Addresses.count, mask: noMask)
-    samples.ipv6.append(Double(now() - start) / Double(Addresses.count))
-  }
   let scale = report.before.gigahertz / Bars.gigahertz
-  for (name, samples, bar) in [("IPv4", samples.ipv4, Bars.singleIPv4), ("IPv6", samples.ipv6, Bars.singleIPv6)] {
-    let timing = Timing(samples)
-    print(
-      "single \(name) lookups, each after the one before: \(tenths(timing.minimum)) ns at least, \(tenths(timing.median)) in the median")
-    report.rows += [
-      Row(name: "table/single/\(name)", metric: "median time per lookup", unit: "ns", value: timing.median),
-      Row(
-        name: "table/single/\(name)", metric: "least time per lookup, scaled by the clock to \(Bars.gigahertz) GHz", unit: "ns",
-        value: timing.minimum * scale, bar: .value(bar)),
-    ]
+  for (mask, how) in [(nil, "one after the other"), (noMask, "each waiting for the one before")] {
+    let samples = sample(&ours, options.rounds) { ours, family in
+      switch family {
+      case .ipv4: _ = ours.lookUpSingly(ipv4: addresses.ipv4, count: Addresses.count, mask: mask)
+      case .ipv6: _ = ours.lookUpSingly(ipv6: addresses.wireIPv6, count: Addresses.count, mask: mask)
+      }
+    }
+    for (family, name, bar) in [(AddressFamily.ipv4, "IPv4", Bars.singleIPv4), (.ipv6, "IPv6", Bars.singleIPv6)] {
+      let timing = Timing(samples[family] ?? [])
+      print("single \(name) lookups, \(how): \(tenths(timing.minimum)) ns at least, \(tenths(timing.median)) in the median")
+      report.rows += [
+        Row(name: "table/single/\(name)", metric: "median time per lookup, \(how)", unit: "ns", value: timing.median),
+        Row(
+          name: "table/single/\(name)", metric: "least time per lookup, \(how), scaled by the clock to \(Bars.gigahertz) GHz", unit: "ns",
+          value: timing.minimum * scale, bar: mask == nil ? .value(bar) : nil),
+      ]
+    }
   }
 }
 
 private func addHot(_ prefixes: Prefixes, _ options: Options, _ report: inout Report) throws {
-  let sample = prefixes.sample(10000, seed: 3)
-  let addresses = Addresses(sample, .uniform, seed: 4)
-  var ours = try OurTable(sample)
-  var samples: (ipv4: [Double], ipv6: [Double]) = ([], [])
-  for _ in 0..<options.rounds {
-    var start = now()
-    _ = ours.lookUp(ipv4: addresses.wireIPv4, count: Addresses.count)
-    samples.ipv4.append(Double(now() - start) / Double(Addresses.count))
-    start = now()
-    _ = ours.lookUp(ipv6: addresses.wireIPv6, count: Addresses.count)
-    samples.ipv6.append(Double(now() - start) / Double(Addresses.count))
+  let some = prefixes.sample(10000, seed: 3)
+  let addresses = Addresses(some, .uniform, seed: 4)
+  var ours = try OurTable(some)
+  let samples = sample(&ours, options.rounds) { ours, family in
+    switch family {
+    case .ipv4: _ = ours.lookUp(ipv4: addresses.wireIPv4, count: Addresses.count)
+    case .ipv6: _ = ours.lookUp(ipv6: addresses.wireIPv6, count: Addresses.count)
+    }
   }
-  for (name, samples) in [("IPv4", samples.ipv4), ("IPv6", samples.ipv6)] {
-    let timing = Timing(samples)
+  for (family, name) in [(AddressFamily.ipv4, "IPv4"), (.ipv6, "IPv6")] {
+    let timing = Timing(samples[family] ?? [])
     print("10,000 \(name) prefixes, hot: \(tenths(timing.minimum)) ns at least, \(tenths(timing.median)) in the median")
     report.rows.append(
       Row(name: "table/hot/\(name)", metric: "median time per batched lookup", unit: "ns", value: timing.median, bar: .value(Bars.hot)))
   }
+}
+
+/// Nanoseconds per lookup, the families in turn.
+private func sample(
+  _ ours: inout OurTable, _ rounds: Int, _ lookUp: (inout OurTable, AddressFamily) -> Void
+) -> [AddressFamily: [Double]] {
+  var samples: [AddressFamily: [Double]] = [:]
+  for _ in 0..<rounds {
+    for family in AddressFamily.allCases {
+      let start = now()
+      lookUp(&ours, family)
+      samples[family, default: []].append(Double(now() - start) / Double(Addresses.count))
+    }
+  }
+  return samples
 }
 
 private func addUpdates(_ prefixes: Prefixes, _ options: Options, _ report: inout Report) throws {
@@ -141,7 +149,7 @@ private func addUpdates(_ prefixes: Prefixes, _ options: Options, _ report: inou
   }
 }
 
-private func addMemory(_ prefixes: Prefixes, _ report: inout Report) throws {
+private func addMemory(_ prefixes: Prefixes, _ options: Options, _ report: inout Report) throws {
   let (churnCount, instanceCount) = (10_000_000, 100_000)
   let ours = try OurTable(prefixes)
   let (before, after) = try Memory.churn(ours.table, prefixes, count: churnCount)
@@ -161,7 +169,7 @@ private func addMemory(_ prefixes: Prefixes, _ report: inout Report) throws {
   ]
 }
 
-private func addGrowth(_ options: Options, _ report: inout Report) throws {
+private func addGrowth(_ prefixes: Prefixes, _ options: Options, _ report: inout Report) throws {
   print("random prefixes".padded(24) + ["ns/lookup", "ns/insertion", "bytes/prefix"].map { $0.rightAligned(14) }.joined())
   for family in AddressFamily.allCases {
     for count in Growth.counts {

@@ -4,7 +4,7 @@
 //
 //     table [--rounds N] [--prefixes FILE] [--only SECTION] [--output FILE]
 //
-// SECTION is load, single, hot, updates, memory, growth or race.
+// The sections stand in Sections.swift.
 
 import CDPDK
 import Glibc
@@ -31,10 +31,8 @@ struct Options {
       default: return nil
       }
     }
-    guard rounds > 0 else { return nil }
+    guard rounds > 0, only.isEmpty || sections.contains(where: { $0.name == only }) else { return nil }
   }
-
-  func has(_ section: String) -> Bool { only.isEmpty || only == section }
 }
 
 /// What is asked of the table.
