@@ -69,11 +69,11 @@ extension Engine {
 
     /// A space of the instance whose entries lie under one root.
     struct Range {
-      var root = NodeIndex.impossible
+      var root = Entry.impossible
       var space = LocalSpace()
 
       @inline(__always)
-      func contains(_ root: NodeIndex, _ octets: UInt64) -> Bool { root == self.root && space.contains(octets) }
+      func contains(_ root: Entry, _ octets: UInt64) -> Bool { root == self.root && space.contains(octets) }
     }
   }
 
@@ -121,7 +121,7 @@ extension Engine {
   /// A source outside the known space: the space that it lies in becomes the known one. False: it lies in none.
   @inline(never)
   private func decide(
-    _ known: inout KnownSources.Range, _ root: NodeIndex, _ instance: UInt32, _ family: UInt32, _ octets: UInt64,
+    _ known: inout KnownSources.Range, _ root: Entry, _ instance: UInt32, _ family: UInt32, _ octets: UInt64,
     _ state: ForwardingStateReader
   ) -> Bool {
     guard let space = state.localSpace(instance, family: family, octets) else { return false }
@@ -132,7 +132,7 @@ extension Engine {
 
   /// A source outside all spaces. Returns where its lookup stands.
   @inline(never)
-  private mutating func lookUpSource(_ source: IPAddress, _ root: NodeIndex, _ table: TableView) -> UInt16 {
+  private mutating func lookUpSource(_ source: IPAddress, _ root: Entry, _ table: TableView) -> UInt16 {
     let bits = source.leftAligned
     return UInt16(truncatingIfNeeded: lookups.add(root, high: bits.high, low: bits.low, in: table))
   }

@@ -16,9 +16,6 @@ import Wire
 ///     └──┴─────────────────────────────────────────┴───┘
 ///
 /// So a value is negative, everything that must be followed is positive, a node is odd, and a block lies at 8 × entry − 8 × tag.
-public typealias NodeIndex = Entry
-
-/// See `NodeIndex`.
 @frozen public struct Entry: Equatable, Sendable {
   @usableFromInline var raw: UInt32
 

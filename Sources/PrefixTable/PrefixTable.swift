@@ -9,18 +9,19 @@
 //
 //      octet      0           10    11          128         255      map     1000…010100…010…0   (a bit where a run begins)
 //                ┌───────────┬─────┬───────────┬──────────────┐              │      │ │     │
-//                │ none      │ link│ none      │ value of 1/1 │      entries none  link none value
+//                │ inherited │ link│ inherited │ value of 1/1 │      entries inherited, link, inherited, value
 //                └───────────┴──┬──┴───────────┴──────────────┘
 //                               ▼ node of the next octet
 //
-//   node     Holds the prefixes of length 8d+1 … 8d+8, d being its depth. A slot belongs to the longest of them that covers it. It
-//            holds the value of that one, or, when longer prefixes lie below it, a link; then what is below inherits the value.
-//            A lookup remembers the last value it saw, inherited ones included, and needs no way back. So a prefix stands in
-//            one node and in what hangs directly below, and a change touches nothing else but the path to it.
+//   node     Holds the prefixes of length 8d+1 … 8d+8, d being its depth. A slot belongs to the longest of them that covers it, and
+//            holds that one's value; a slot of none holds what the node inherits. Where longer prefixes lie below a slot, it holds
+//            a link, and what lies below inherits what the slot would have held. So whatever a lookup ends with is the answer: it
+//            remembers nothing on its way. In exchange, a prefix stands in one node and in whatever inherits from it, and to change
+//            a short one rewrites all of that: a default route mostly.
 //   record   32 bytes: where only one prefix lies below a slot (a host route, mostly), the prefix itself; where all prefixes below
 //            have more octets in common, those octets and the node behind them. So chains of nodes with one slot do not exist.
-//   page     A node with more than 512 prefixes below it, near the root, laid out as 256 entries: one read instead of two. In a table
-//            of the whole Internet the first two octets of IPv4 and the first three of IPv6 are looked up that way.
+//   page     A node with 512 prefixes or more below it, near the root, laid out as 256 entries: one read instead of two. In a table of
+//            the whole Internet the first two octets of IPv4 and the first three of IPv6 are looked up that way.
 //
 // The second half of an IPv6 address is read by nodes that always hang below a record; lookups take those apart from the others.
 //
@@ -45,7 +46,8 @@
 //   I3  A block reachable from a handed-out root is not written; blocks of the open transaction are reachable from its root only.
 //   I4  Every block has the shape that its contents ask for: runs are as long as can be, hidden prefixes are hidden, nodes have two
 //       prefixes below them and not one link alone, large ones near the root are pages, counts are right.
-//   I5  What hangs below a slot inherits the value of the slot's owner in its node.
+//   I5  What hangs below a slot inherits what a lookup would find that ended there: the value of the slot's owner, else what the node
+//       inherits. Slots that no prefix of their node owns hold what the node inherits.
 //   I6  Used blocks are those that are reachable and those that wait for readers (and B1 to B3 of BlockMemory).
 
 import Wire
@@ -102,66 +104,65 @@ public final class PrefixTable {
 
   /// Adds an entry that is not there yet. Complexity: one block copy per octet at most.
   public func insert(_ prefix: EIDPrefix, value: UInt32) throws(PrefixTableError) {
-    guard self.value(for: prefix) == nil else { throw .exists(prefix) }
-    try set(prefix, value, isNew: true)
+    try set(prefix, value, replacing: false)
   }
 
   /// Adds or replaces an entry; returns the value it had.
   @discardableResult
   public func update(_ prefix: EIDPrefix, value: UInt32) throws(PrefixTableError) -> UInt32? {
-    let old = self.value(for: prefix)
-    try set(prefix, value, isNew: old == nil)
-    return old
+    try set(prefix, value, replacing: true)
+    return writer.previous == .none ? nil : writer.previous.value
+  }
+
+  private func set(_ prefix: EIDPrefix, _ value: UInt32, replacing: Bool) throws(PrefixTableError) {
+    guard (1...Entry.maximumValue).contains(value) else { throw .valueOutOfRange(value) }
+    guard count < NodeShape.maximumPrefixCount else { throw .full(byteLimit: byteLimit) }
+    try change(prefix) { writer, root throws(ChangeFailure) in
+      try writer.set(BitPrefix(prefix.prefix), .value(value), in: root, replacing: replacing, pageDepth: Self.pageDepth(prefix))
+    }
+    count += writer.previous == .none ? 1 : 0
   }
 
   /// Removes an entry; returns its value.
   @discardableResult
   public func delete(_ prefix: EIDPrefix) throws(PrefixTableError) -> UInt32 {
-    guard openView.instance(prefix.instanceID.rawValue).isKnown else { throw .instanceUnknown(prefix.instanceID) }
-    guard let old = value(for: prefix) else { throw .notFound(prefix) }
     writer.memory.usesReserve = true
     defer { writer.memory.usesReserve = false }
-    try change(prefix) { writer, root throws(OutOfMemory) in
+    try change(prefix) { writer, root throws(ChangeFailure) in
       try writer.remove(BitPrefix(prefix.prefix), from: root, pageDepth: Self.pageDepth(prefix))
     }
     count -= 1
-    return old
-  }
-
-  private func set(_ prefix: EIDPrefix, _ value: UInt32, isNew: Bool) throws(PrefixTableError) {
-    guard (1...Entry.maximumValue).contains(value) else { throw .valueOutOfRange(value) }
-    guard count < NodeShape.maximumPrefixCount else { throw .full(byteLimit: byteLimit) }
-    try change(prefix) { writer, root throws(OutOfMemory) in
-      try writer.set(BitPrefix(prefix.prefix), .value(value), in: root, isNew: isNew, pageDepth: Self.pageDepth(prefix))
-    }
-    count += isNew ? 1 : 0
+    return writer.previous.value
   }
 
   private static func pageDepth(_ prefix: EIDPrefix) -> Int { prefix.prefix.family == .ipv4 ? 2 : 3 }
 
   /// Replaces one root of the prefix's instance; all or nothing.
   private func change(
-    _ prefix: EIDPrefix, _ body: (inout TrieWriter, Entry) throws(OutOfMemory) -> Entry
+    _ prefix: EIDPrefix, _ body: (inout TrieWriter, Entry) throws(ChangeFailure) -> Entry
   ) throws(PrefixTableError) {
+    let block = openView.block(of: prefix.instanceID.rawValue)
+    var roots = block == 0 ? .none : writer.reader.roots(instance: block)
     do {
-      let block = openView.block(of: prefix.instanceID.rawValue)
-      var roots = block == 0 ? .none : writer.reader.roots(instance: block)
       switch prefix.prefix.family {
       case .ipv4: roots.ipv4 = try body(&writer, roots.ipv4)
       case .ipv6: roots.ipv6 = try body(&writer, roots.ipv6)
       }
-      directory = try Self.setInstance(&writer, directory, prefix.instanceID, block, roots)
-      writer.finish()
+      let previous = writer.previous
+      directory = try setInstance(prefix.instanceID, block, roots)
+      writer.finish(previous: previous)
     } catch {
       writer.abandon()
-      throw .full(byteLimit: byteLimit)
+      switch error {
+      case .outOfMemory: throw .full(byteLimit: byteLimit)
+      case .exists: throw .exists(prefix)
+      case .notFound: throw block == 0 ? .instanceUnknown(prefix.instanceID) : .notFound(prefix)
+      }
     }
   }
 
   /// The directory with the instance's new roots.
-  private static func setInstance(
-    _ writer: inout TrieWriter, _ directory: Entry, _ instance: InstanceID, _ block: Block, _ roots: InstanceRoots
-  ) throws(OutOfMemory) -> Entry {
+  private func setInstance(_ instance: InstanceID, _ block: Block, _ roots: InstanceRoots) throws(ChangeFailure) -> Entry {
     let key = BitPrefix(instance)
     guard roots.isKnown else {
       writer.drop(instance: block)
@@ -169,7 +170,7 @@ public final class PrefixTable {
     }
     let value = try writer.instance(roots, replacing: block == 0 ? nil : block)
     if block != 0, value.value == block { return directory }
-    return try writer.set(key, value, in: directory, isNew: block == 0, pageDepth: 0)
+    return try writer.set(key, value, in: directory, replacing: true, pageDepth: 0)
   }
 
   // MARK: - Transactions

@@ -7,10 +7,10 @@ import Wire
 
 /// The roots of one instance's tries.
 public struct InstanceRoots: Equatable, Sendable {
-  public var ipv4: NodeIndex
-  public var ipv6: NodeIndex
+  public var ipv4: Entry
+  public var ipv6: Entry
 
-  @inlinable public init(ipv4: NodeIndex, ipv6: NodeIndex) {
+  @inlinable public init(ipv4: Entry, ipv6: Entry) {
     self.ipv4 = ipv4
     self.ipv6 = ipv6
   }
@@ -21,7 +21,7 @@ public struct InstanceRoots: Equatable, Sendable {
   /// Whether the instance has any entry.
   @inlinable public var isKnown: Bool { self != .none }
 
-  @inlinable public func root(_ family: AddressFamily) -> NodeIndex {
+  @inlinable public func root(_ family: AddressFamily) -> Entry {
     switch family {
     case .ipv4: ipv4
     case .ipv6: ipv6
@@ -40,9 +40,9 @@ public struct PrefixMatch: Equatable, Sendable {
 public struct TableView: Sendable {
   @usableFromInline let nodes: NodeReader
   /// The directory: a trie over the 24 bits of the instance ID. Its values are blocks.
-  @usableFromInline let root: NodeIndex
+  @usableFromInline let root: Entry
 
-  @inlinable init(nodes: NodeReader, root: NodeIndex) {
+  @inlinable init(nodes: NodeReader, root: Entry) {
     self.nodes = nodes
     self.root = root
   }
@@ -66,12 +66,12 @@ public struct TableView: Sendable {
 
   /// The value of the longest prefix under `root` that covers the address, given left-aligned in 128 bits; 0 for a miss.
   @inlinable
-  public func lookup(_ root: NodeIndex, high: UInt64, low: UInt64) -> UInt32 {
+  public func lookup(_ root: Entry, high: UInt64, low: UInt64) -> UInt32 {
     nodes.walk(root, high.bigEndian, low.bigEndian).value
   }
 
   /// The same with the length of the prefix; nil for a miss.
-  public func match(_ root: NodeIndex, high: UInt64, low: UInt64) -> PrefixMatch? {
+  public func match(_ root: Entry, high: UInt64, low: UInt64) -> PrefixMatch? {
     var match = root.isLink ? PrefixMatch(value: nodes.inherited(root).value, length: 0) : PrefixMatch(value: root.value, length: 0)
     let (first, second) = (high.bigEndian, low.bigEndian)
     var entry = root
@@ -106,12 +106,12 @@ extension NodeReader {
     var steps = 0
     while entry.isLink, steps < 32 {
       steps &+= 1
+      // Pages come first, and mostly all of them: branches of their own are foreseen more often.
+      while entry.isPage { entry = self.entry(page: entry, shape(page: entry).octet(first, second)) }
       if entry.isNode {
         entry = self.entry(node: entry, shape(node: entry).octet(first, second))
       } else if entry.isRecord {
         entry = covers(record: entry, first, second) ? target(record: entry) : inherited(record: entry)
-      } else {
-        entry = self.entry(page: entry, shape(page: entry).octet(first, second))
       }
     }
     return entry

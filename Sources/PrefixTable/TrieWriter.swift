@@ -7,8 +7,15 @@
 // which nobody else can see, may be changed in place, but that is put down as a patch; so are blocks to be dropped. Only when
 // nothing can fail any more are the patches made: a change that runs out of memory leaves no trace.
 
-/// No room for another block.
-struct OutOfMemory: Error {}
+/// Why a change is not made.
+enum ChangeFailure: Error {
+  /// No room for another block.
+  case outOfMemory
+  /// The prefix is in the trie, and should not be.
+  case exists
+  /// The prefix is not in the trie.
+  case notFound
+}
 
 /// The writer of the tries. Thread: slow path.
 struct TrieWriter: ~Copyable {
@@ -19,6 +26,10 @@ struct TrieWriter: ~Copyable {
   private var node = OpenNode()
   /// Nodes above this depth are pages when they are large: 2 in IPv4 tries, 3 in IPv6 tries.
   private var pageDepth = 0
+  /// The value that the prefix of the change under way had; none when it was not there.
+  private(set) var previous = Entry.none
+  /// Whether the prefix may be there.
+  private var replaces = true
 
   // The change under way.
   private var allocated: [Block] = []
@@ -39,24 +50,40 @@ struct TrieWriter: ~Copyable {
 
   // MARK: - Setting a prefix
 
-  /// The trie with the prefix added, or its value replaced.
-  mutating func set(_ key: BitPrefix, _ value: Entry, in root: Entry, isNew: Bool, pageDepth: Int) throws(OutOfMemory) -> Entry {
+  /// The trie with the prefix added or, if `replacing`, with its value replaced.
+  mutating func set(
+    _ key: BitPrefix, _ value: Entry, in root: Entry, replacing: Bool, pageDepth: Int
+  ) throws(ChangeFailure) -> Entry {
     self.pageDepth = pageDepth
-    guard key.length > 0 else { return try inheriting(root, value) }
-    return try set(key, value, in: root, depth: 0, inherited: root.isLink ? reader.inherited(root) : root, isNew: isNew)
+    replaces = replacing
+    previous = .none
+    let inherited = root.isLink ? reader.inherited(root) : root
+    guard key.length > 0 else {
+      try found(inherited)
+      return try inheriting(root, value)
+    }
+    return try set(key, value, in: root, depth: 0, inherited: inherited)
   }
+
+  /// The prefix has the value `previous`, none if it is not there.
+  private mutating func found(_ previous: Entry) throws(ChangeFailure) {
+    guard replaces || previous == .none else { throw .exists }
+    self.previous = previous
+  }
+
+  private var isNew: Bool { previous == .none }
 
   /// `subtree` holds prefixes longer than 8 × depth bits, and inherits a value for what they do not cover.
   private mutating func set(
-    _ key: BitPrefix, _ value: Entry, in subtree: Entry, depth: Int, inherited: Entry, isNew: Bool
-  ) throws(OutOfMemory) -> Entry {
+    _ key: BitPrefix, _ value: Entry, in subtree: Entry, depth: Int, inherited: Entry
+  ) throws(ChangeFailure) -> Entry {
     guard subtree.isLink else { return try record(key, value, inherited: inherited) }
-    if subtree.isRecord { return try set(key, value, record: subtree, depth: depth, inherited: inherited, isNew: isNew) }
-    guard key.length > 8 * (depth + 1) else { return try assign(key, value, in: subtree, isNew: isNew) }
+    if subtree.isRecord { return try set(key, value, record: subtree, depth: depth, inherited: inherited) }
+    guard key.length > 8 * (depth + 1) else { return try assign(key, value, in: subtree) }
     let octet = key.octet(depth)
     let present = reader.entry(subtree, octet)
     if present.isLink {
-      let link = try set(key, value, in: present, depth: depth + 1, inherited: reader.inherited(present), isNew: isNew)
+      let link = try set(key, value, in: present, depth: depth + 1, inherited: reader.inherited(present))
       return try setLink(subtree, octet, link, added: isNew ? 1 : 0)
     }
     let link = try record(key, value, inherited: present)
@@ -67,24 +94,28 @@ struct TrieWriter: ~Copyable {
   }
 
   private mutating func set(
-    _ key: BitPrefix, _ value: Entry, record: Entry, depth: Int, inherited: Entry, isNew: Bool
-  ) throws(OutOfMemory) -> Entry {
+    _ key: BitPrefix, _ value: Entry, record: Entry, depth: Int, inherited: Entry
+  ) throws(ChangeFailure) -> Entry {
     let (bits, target) = (reader.prefix(record: record), reader.target(record: record))
     if target.isValue {
-      if bits == key { return try retarget(record, value) }
+      if bits == key {
+        try found(target)
+        return try retarget(record, value)
+      }
     } else if key.length > bits.length, key.common(with: bits) == bits.length {
-      let below = try set(key, value, in: target, depth: bits.length / 8, inherited: inherited, isNew: isNew)
+      let below = try set(key, value, in: target, depth: bits.length / 8, inherited: inherited)
       return try retarget(record, below)
     }
     return try join(record, key, value, depth: depth, inherited: inherited)
   }
 
   /// The prefix ends in this node.
-  private mutating func assign(_ key: BitPrefix, _ value: Entry, in subtree: Entry, isNew: Bool) throws(OutOfMemory) -> Entry {
+  private mutating func assign(_ key: BitPrefix, _ value: Entry, in subtree: Entry) throws(ChangeFailure) -> Entry {
     memory.open(subtree, &node)
     let owner = Owner(covering: key.octet(node.depth), key.length - 8 * node.depth)
+    try found(node.value(owner, reader) ?? .none)
     node.assign(owner, value, reader)
-    try tellLinks(of: owner, value)
+    try tellLinks(in: owner, of: owner.length, value)
     node.prefixCount += isNew ? 1 : 0
     return try replace(subtree)
   }
@@ -92,7 +123,7 @@ struct TrieWriter: ~Copyable {
   /// A node where the record was: for what the record leads to, and for the prefix.
   private mutating func join(
     _ record: Entry, _ key: BitPrefix, _ value: Entry, depth: Int, inherited: Entry
-  ) throws(OutOfMemory) -> Entry {
+  ) throws(ChangeFailure) -> Entry {
     let (bits, target) = (reader.prefix(record: record), reader.target(record: record))
     let fork = min(key.common(with: bits), bits.length - 1, key.length - 1) / 8
     let isDirect = fork == depth && fork != Self.secondHalf
@@ -111,7 +142,7 @@ struct TrieWriter: ~Copyable {
   }
 
   /// A link in the open node to what lies at `bits`: a value or a node.
-  private mutating func attach(_ bits: BitPrefix, _ target: Entry) throws(OutOfMemory) {
+  private mutating func attach(_ bits: BitPrefix, _ target: Entry) throws(ChangeFailure) {
     let slot = bits.octet(node.depth)
     let inherited = node.entry(node.run(at: slot))
     let isDirect = target.isLink && bits.length == 8 * (node.depth + 1) && node.depth + 1 != Self.secondHalf
@@ -124,20 +155,27 @@ struct TrieWriter: ~Copyable {
 
   // MARK: - Removing a prefix
 
-  /// The trie without the prefix, which is in it.
-  mutating func remove(_ key: BitPrefix, from root: Entry, pageDepth: Int) throws(OutOfMemory) -> Entry {
+  /// The trie without the prefix.
+  mutating func remove(_ key: BitPrefix, from root: Entry, pageDepth: Int) throws(ChangeFailure) -> Entry {
     self.pageDepth = pageDepth
-    guard key.length > 0 else { return try inheriting(root, .none) }
-    return try remove(key, from: root, depth: 0, inherited: reader.inherited(root))
+    let inherited = root.isLink ? reader.inherited(root) : root
+    guard key.length > 0 else {
+      guard inherited != .none else { throw .notFound }
+      previous = inherited
+      return try inheriting(root, .none)
+    }
+    return try remove(key, from: root, depth: 0, inherited: inherited)
   }
 
-  private mutating func remove(_ key: BitPrefix, from subtree: Entry, depth: Int, inherited: Entry) throws(OutOfMemory) -> Entry {
+  private mutating func remove(_ key: BitPrefix, from subtree: Entry, depth: Int, inherited: Entry) throws(ChangeFailure) -> Entry {
+    guard subtree.isLink else { throw .notFound }
     if subtree.isRecord { return try remove(key, record: subtree, inherited: inherited) }
     if key.length <= 8 * (depth + 1) {
       try removeHere(key, from: subtree)
     } else {
       let octet = key.octet(depth)
       let present = reader.entry(subtree, octet)
+      guard present.isLink else { throw .notFound }
       let link = try remove(key, from: present, depth: depth + 1, inherited: reader.inherited(present))
       if link.isLink { return try setLink(subtree, octet, link, added: -1) }
       memory.open(subtree, &node)
@@ -148,28 +186,33 @@ struct TrieWriter: ~Copyable {
     return try replace(subtree)
   }
 
-  private mutating func remove(_ key: BitPrefix, record: Entry, inherited: Entry) throws(OutOfMemory) -> Entry {
-    let target = reader.target(record: record)
+  private mutating func remove(_ key: BitPrefix, record: Entry, inherited: Entry) throws(ChangeFailure) -> Entry {
+    let (bits, target) = (reader.prefix(record: record), reader.target(record: record))
     if target.isValue {
+      guard bits == key else { throw .notFound }
+      previous = target
       drop(record)
       return inherited
     }
-    let below = try remove(key, from: target, depth: reader.length(record: record) / 8, inherited: inherited)
+    guard key.length > bits.length, key.common(with: bits) == bits.length else { throw .notFound }
+    let below = try remove(key, from: target, depth: bits.length / 8, inherited: inherited)
     guard below.isRecord else { return try retarget(record, below) }
     drop(record)
     return below
   }
 
   /// Opens the node and takes the prefix out.
-  private mutating func removeHere(_ key: BitPrefix, from subtree: Entry) throws(OutOfMemory) {
+  private mutating func removeHere(_ key: BitPrefix, from subtree: Entry) throws(ChangeFailure) {
     memory.open(subtree, &node)
     let owner = Owner(covering: key.octet(node.depth), key.length - 8 * node.depth)
+    guard let value = node.value(owner, reader) else { throw .notFound }
+    previous = value
     let heir = node.remove(owner, reader)
     try tellLinks(in: owner, of: heir?.owner.length ?? 0, heir?.value ?? node.inherited)
   }
 
   /// What takes the place of the open node when it has become superfluous: one prefix alone, or one link alone.
-  private mutating func collapse(_ old: Entry, _ key: BitPrefix) throws(OutOfMemory) -> Entry? {
+  private mutating func collapse(_ old: Entry, _ key: BitPrefix) throws(ChangeFailure) -> Entry? {
     if let run = node.onlyLink {
       drop(old)
       let link = node.entry(run)
@@ -186,13 +229,8 @@ struct TrieWriter: ~Copyable {
 
   // MARK: - What links inherit
 
-  /// Links in the slots of a prefix learn its value.
-  private mutating func tellLinks(of owner: Owner, _ value: Entry) throws(OutOfMemory) {
-    try tellLinks(in: owner, of: owner.length, value)
-  }
-
   /// Links in the slots of `range` that belong to a prefix of `length` bits learn its value.
-  private mutating func tellLinks(in range: Owner, of length: Int, _ value: Entry) throws(OutOfMemory) {
+  private mutating func tellLinks(in range: Owner, of length: Int, _ value: Entry) throws(ChangeFailure) {
     var run = node.run(at: range.slot)
     while run < node.runCount, node.start(run) < range.end {
       let link = node.entry(run)
@@ -202,7 +240,7 @@ struct TrieWriter: ~Copyable {
   }
 
   /// `link`, but inheriting `value`: so do all slots below that no prefix covers. Once per link and change: it does not see patches.
-  private mutating func inheriting(_ link: Entry, _ value: Entry) throws(OutOfMemory) -> Entry {
+  private mutating func inheriting(_ link: Entry, _ value: Entry) throws(ChangeFailure) -> Entry {
     guard link.isLink else { return value }
     if reader.inherited(link) == value { return link }
     let copy = try writable(link)
@@ -221,14 +259,14 @@ struct TrieWriter: ~Copyable {
 
   // MARK: - Blocks
 
-  private mutating func record(_ bits: BitPrefix, _ target: Entry, inherited: Entry) throws(OutOfMemory) -> Entry {
-    guard let block = memory.allocateHalf() else { throw OutOfMemory() }
+  private mutating func record(_ bits: BitPrefix, _ target: Entry, inherited: Entry) throws(ChangeFailure) -> Entry {
+    guard let block = memory.allocateHalf() else { throw .outOfMemory }
     allocated.append(block)
     memory.write(record: bits, target: target, inherited: inherited, to: block)
     return .record(block)
   }
 
-  private mutating func retarget(_ record: Entry, _ target: Entry) throws(OutOfMemory) -> Entry {
+  private mutating func retarget(_ record: Entry, _ target: Entry) throws(ChangeFailure) -> Entry {
     if reader.target(record: record) == target { return record }
     let copy = try writable(record)
     patch(memory.targetPosition(copy), target.raw)
@@ -236,7 +274,7 @@ struct TrieWriter: ~Copyable {
   }
 
   /// Lets the slot, which is a link already, lead to `link`.
-  private mutating func setLink(_ subtree: Entry, _ octet: Int, _ link: Entry, added: Int) throws(OutOfMemory) -> Entry {
+  private mutating func setLink(_ subtree: Entry, _ octet: Int, _ link: Entry, added: Int) throws(ChangeFailure) -> Entry {
     let shape = reader.shape(subtree)
     let prefixCount = shape.prefixCount + added
     guard isPage(depth: shape.depth, prefixCount) == subtree.isPage else {
@@ -253,33 +291,32 @@ struct TrieWriter: ~Copyable {
   }
 
   /// The open node as a block, in place of `old`.
-  private mutating func replace(_ old: Entry) throws(OutOfMemory) -> Entry {
+  private mutating func replace(_ old: Entry) throws(ChangeFailure) -> Entry {
     drop(old)
     return try encode()
   }
 
   private func isPage(depth: Int, _ prefixCount: Int) -> Bool { depth < pageDepth && prefixCount >= Self.pagePrefixCount }
 
-  private mutating func encode() throws(OutOfMemory) -> Entry {
+  private mutating func encode() throws(ChangeFailure) -> Entry {
     let asPage = isPage(depth: node.depth, node.prefixCount)
     let block = try allocate(lines: memory.lineCount(node, asPage: asPage))
     memory.write(node, to: block, asPage: asPage)
     return asPage ? .page(block) : .node(block)
   }
 
-  private mutating func allocate(lines: Int) throws(OutOfMemory) -> Block {
-    guard let block = memory.allocate(lines: lines) else { throw OutOfMemory() }
+  private mutating func allocate(lines: Int) throws(ChangeFailure) -> Block {
+    guard let block = memory.allocate(lines: lines) else { throw .outOfMemory }
     allocated.append(block)
     return block
   }
 
   /// The link itself when the open transaction made it, else to a copy of its block.
-  private mutating func writable(_ link: Entry) throws(OutOfMemory) -> Entry {
+  private mutating func writable(_ link: Entry) throws(ChangeFailure) -> Entry {
     if memory.isFresh(link.block) { return link }
     drop(link)
     if link.isRecord {
-      let (bits, target) = (reader.prefix(record: link), reader.target(record: link))
-      return try record(bits, target, inherited: reader.inherited(record: link))
+      return try record(reader.prefix(record: link), reader.target(record: link), inherited: reader.inherited(record: link))
     }
     let lines = memory.lineCount(link.block)
     let block = try allocate(lines: lines)
@@ -294,13 +331,14 @@ struct TrieWriter: ~Copyable {
   // MARK: - Instances
 
   /// The directory's value for an instance with these roots, in place of `old`, if there was one.
-  mutating func instance(_ roots: InstanceRoots, replacing old: Block?) throws(OutOfMemory) -> Entry {
+  mutating func instance(_ roots: InstanceRoots, replacing old: Block?) throws(ChangeFailure) -> Entry {
     if let old, memory.isFresh(old) {
-      patch(Int(old) * 32, roots.ipv4.raw)
-      patch(Int(old) * 32 + 4, roots.ipv6.raw)
+      let positions = memory.rootPositions(instance: old)
+      patch(positions.ipv4, roots.ipv4.raw)
+      patch(positions.ipv6, roots.ipv6.raw)
       return .value(old)
     }
-    guard let block = memory.allocateHalf() else { throw OutOfMemory() }
+    guard let block = memory.allocateHalf() else { throw .outOfMemory }
     allocated.append(block)
     memory.write(instance: roots, to: block)
     if let old { dropped.append(old) }
@@ -311,8 +349,9 @@ struct TrieWriter: ~Copyable {
 
   // MARK: - The end of a change, the end of a transaction
 
-  /// The change is complete: nothing can fail any more.
-  mutating func finish() {
+  /// The change is complete: nothing can fail any more. `previous` is what its prefix had, not what the directory had.
+  mutating func finish(previous: Entry) {
+    self.previous = previous
     for patch in patches { memory.setWord(patch.position, patch.word) }
     fresh.append(contentsOf: allocated)
     for block in dropped {

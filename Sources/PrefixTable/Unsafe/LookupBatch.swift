@@ -62,7 +62,7 @@ import CLinux
 
   /// Adds a lookup of the left-aligned address under `root`; returns its place. Room is the caller's to keep (I: ≤ capacity).
   @inlinable @inline(__always) @discardableResult
-  public mutating func add(_ root: NodeIndex, high: UInt64, low: UInt64, in view: TableView) -> Int {
+  public mutating func add(_ root: Entry, high: UInt64, low: UInt64, in view: TableView) -> Int {
     assert(added < capacity)
     let place = added
     put(place, root, raw: (high.bigEndian, low.bigEndian), in: view)
@@ -72,7 +72,7 @@ import CLinux
 
   /// Puts a lookup of an IPv6 address under `root` at `place`, both halves in network byte order; once per place.
   @inlinable @inline(__always)
-  public mutating func put(_ place: Int, _ root: NodeIndex, raw address: (UInt64, UInt64), in view: TableView) {
+  public mutating func put(_ place: Int, _ root: Entry, raw address: (UInt64, UInt64), in view: TableView) {
     var entry = root
     // A page that is a root reads the first octet, a page below it the second.
     if entry.isPage { entry = view.nodes.entry(page: entry, Int(truncatingIfNeeded: address.0) & 0xFF) }
@@ -87,7 +87,7 @@ import CLinux
 
   /// The same for an IPv4 address in network byte order.
   @inlinable @inline(__always)
-  public mutating func put(_ place: Int, _ root: NodeIndex, raw address: UInt32, in view: TableView) {
+  public mutating func put(_ place: Int, _ root: Entry, raw address: UInt32, in view: TableView) {
     var entry = root
     if entry.isPage { entry = view.nodes.entry(page: entry, Int(address & 0xFF)) }
     if entry.isPage { entry = view.nodes.entry(page: entry, Int(address &>> 8 & 0xFF)) }

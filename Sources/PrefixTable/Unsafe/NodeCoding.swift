@@ -5,6 +5,7 @@
 extension BlockMemory {
   private typealias NodeLayout = NodeReader.NodeLayout
   private typealias PageLayout = NodeReader.PageLayout
+  private typealias HiddenLayout = NodeReader.HiddenLayout
   private typealias RecordLayout = NodeReader.RecordLayout
 
   /// Where a link's block begins, in bytes.
@@ -39,7 +40,7 @@ extension BlockMemory {
   private func openRuns(_ link: Entry, _ node: inout OpenNode) {
     let at = position(link)
     let count = reader.runCount(node: link)
-    let lengths = at + NodeLayout.entries + 4 * count
+    let lengths = at + NodeLayout.lengths(count)
     for word in 0..<4 {
       var starts = UInt64(self.word(at + 8 * word)) | UInt64(self.word(at + 8 * word + 4)) << 32
       while starts != 0 {
@@ -49,7 +50,7 @@ extension BlockMemory {
         starts &= starts - 1
       }
     }
-    openHidden(lengths + (count + 1) / 2, &node)
+    openHidden(at + NodeLayout.hidden(count), &node)
   }
 
   private func openSlots(_ link: Entry, _ node: inout OpenNode) {
@@ -62,26 +63,23 @@ extension BlockMemory {
       if entry.isLink || previous.isLink || owner != previous.owner { node.append(slot, length, entry) }
       previous = (owner, entry.isLink)
     }
-    openHidden(at + PageLayout.lengths + 128, &node)
+    openHidden(at + PageLayout.hidden, &node)
   }
 
   private func openHidden(_ at: Int, _ node: inout OpenNode) {
     let count = Int(octet(at))
-    let values = Self.aligned(at + 1 + 2 * count)
+    let values = HiddenLayout.values(at, count)
     for i in 0..<count {
       let owner = OpenNode.Owner(covering: Int(octet(at + 1 + 2 * i)), Int(octet(at + 2 + 2 * i)))
       node.hide(owner, Entry(raw: word(values + 4 * i)))
     }
   }
 
-  private static func aligned(_ at: Int) -> Int { (at + 3) & ~3 }
-
   // MARK: - Putting together
 
   /// How many lines the node takes.
   func lineCount(_ node: borrowing OpenNode, asPage: Bool) -> Int {
-    let lengths = asPage ? PageLayout.lengths + 128 : NodeLayout.entries + 4 * node.runCount + (node.runCount + 1) / 2
-    let end = node.hiddenCount == 0 ? lengths + 1 : Self.aligned(lengths + 1 + 2 * node.hiddenCount) + 4 * node.hiddenCount
+    let end = HiddenLayout.end(asPage ? PageLayout.hidden : NodeLayout.hidden(node.runCount), node.hiddenCount)
     return (end + Self.lineByteCount - 1) / Self.lineByteCount
   }
 
@@ -90,13 +88,13 @@ extension BlockMemory {
     let shape = NodeShape(depth: node.depth, prefixCount: node.prefixCount)
     setWord(at + (asPage ? PageLayout.inherited : NodeLayout.inherited), node.inherited.raw)
     setWord(at + (asPage ? PageLayout.shape : NodeLayout.shape), shape.raw)
-    writeHidden(node, at + (asPage ? writeSlots(node, at) : writeRuns(node, at)))
+    if asPage { writeSlots(node, at) } else { writeRuns(node, at) }
+    writeHidden(node, at + (asPage ? PageLayout.hidden : NodeLayout.hidden(node.runCount)))
   }
 
-  /// Returns where the hidden prefixes go.
-  private func writeRuns(_ node: borrowing OpenNode, _ at: Int) -> Int {
+  private func writeRuns(_ node: borrowing OpenNode, _ at: Int) {
     let count = node.runCount
-    let lengths = at + NodeLayout.entries + 4 * count
+    let lengths = at + NodeLayout.lengths(count)
     var map = [4 of UInt64](repeating: 0)
     for run in 0..<count {
       let start = node.start(run)
@@ -114,10 +112,9 @@ extension BlockMemory {
       total += map[word].nonzeroBitCount
     }
     setWord(at + NodeLayout.runsBefore, before)
-    return NodeLayout.entries + 4 * count + (count + 1) / 2
   }
 
-  private func writeSlots(_ node: borrowing OpenNode, _ at: Int) -> Int {
+  private func writeSlots(_ node: borrowing OpenNode, _ at: Int) {
     for run in 0..<node.runCount {
       let (entry, length) = (node.entry(run), UInt8(node.length(run)))
       for slot in node.start(run)..<node.end(run) {
@@ -126,12 +123,11 @@ extension BlockMemory {
         setOctet(pair, slot & 1 == 0 ? length : octet(pair) | length << 4)
       }
     }
-    return PageLayout.lengths + 128
   }
 
   private func writeHidden(_ node: borrowing OpenNode, _ at: Int) {
     setOctet(at, UInt8(node.hiddenCount))
-    let values = Self.aligned(at + 1 + 2 * node.hiddenCount)
+    let values = HiddenLayout.values(at, node.hiddenCount)
     for i in 0..<node.hiddenCount {
       setOctet(at + 1 + 2 * i, node.hidden(i).slot)
       setOctet(at + 2 + 2 * i, node.hidden(i).length)
@@ -149,9 +145,13 @@ extension BlockMemory {
     setWord(at + RecordLayout.length + 4, 0)
   }
 
+  /// Where the instance's roots stand: of the IPv4 trie, of the IPv6 trie.
+  func rootPositions(instance: Block) -> (ipv4: Int, ipv6: Int) { (Int(instance) * 32, Int(instance) * 32 + 4) }
+
   func write(instance roots: InstanceRoots, to block: Block) {
-    setWord(Int(block) * 32, roots.ipv4.raw)
-    setWord(Int(block) * 32 + 4, roots.ipv6.raw)
+    let positions = rootPositions(instance: block)
+    setWord(positions.ipv4, roots.ipv4.raw)
+    setWord(positions.ipv6, roots.ipv6.raw)
   }
 }
 
@@ -165,25 +165,18 @@ extension NodeReader {
 
   func ownerLength(_ node: Entry, place: Int) -> Int {
     // Lengths begin at a multiple of 4.
-    let lengths = node.isNode ? NodeLayout.entries + 4 * runCount(node: node) : PageLayout.lengths
+    let lengths = node.isNode ? NodeLayout.lengths(runCount(node: node)) : PageLayout.lengths
     let word = word(node, node.isNode ? 1 : 3, lengths + place / 8 * 4)
     return Int(word >> UInt32(4 * (place & 7)) & 15)
-  }
-
-  /// Where the hidden prefixes of a node begin, for `word`.
-  private func hiddenOffset(_ node: Entry) -> Int {
-    guard node.isNode else { return PageLayout.lengths + 128 }
-    let count = runCount(node: node)
-    return NodeLayout.entries + 4 * count + (count + 1) / 2
   }
 
   /// The prefixes of a node that longer ones cover entirely.
   func hiddenPrefixes(in node: Entry) -> [(owner: OpenNode.Owner, value: Entry)] {
     let tag: UInt32 = node.isNode ? 1 : 3
-    let offset = hiddenOffset(node)
+    let offset = node.isNode ? NodeLayout.hidden(runCount(node: node)) : PageLayout.hidden
     func octet(_ at: Int) -> Int { Int(word(node, tag, at & ~3) >> UInt32(8 * (at & 3)) & 0xFF) }
     let count = octet(offset)
-    let values = (offset + 1 + 2 * count + 3) & ~3
+    let values = HiddenLayout.values(offset, count)
     return (0..<count).map { i in
       let owner = OpenNode.Owner(covering: octet(offset + 1 + 2 * i), octet(offset + 2 + 2 * i))
       return (owner, Entry(raw: word(node, tag, values + 4 * i)))

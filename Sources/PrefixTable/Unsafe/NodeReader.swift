@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // How nodes, pages and records are read: the layouts, word for word. Lookups (TableView, LookupBatch) and the writer read through
-// this; NodeMemory writes.
+// this; NodeCoding writes.
 //
 //      node   0  map: 256 bits, one where a run of slots begins     page   0  256 entries
 //            32  runs before each 64 bits of the map, 4 octets       1024  inherited
@@ -55,12 +55,21 @@ import CLinux
     @inlinable static var inherited: Int { 36 }
     @inlinable static var shape: Int { 40 }
     @inlinable static var entries: Int { 44 }
+    static func lengths(_ runCount: Int) -> Int { entries + 4 * runCount }
+    static func hidden(_ runCount: Int) -> Int { lengths(runCount) + (runCount + 1) / 2 }
   }
 
   @usableFromInline enum PageLayout {
     @inlinable static var inherited: Int { 1024 }
     @inlinable static var shape: Int { 1028 }
-    @inlinable static var lengths: Int { 1032 }
+    static let lengths = 1032
+    static let hidden = 1160
+  }
+
+  /// Hidden prefixes, their number first: where their values begin, and where these end.
+  enum HiddenLayout {
+    static func values(_ at: Int, _ count: Int) -> Int { (at + 1 + 2 * count + 3) & ~3 }
+    static func end(_ at: Int, _ count: Int) -> Int { count == 0 ? at + 1 : values(at, count) + 4 * count }
   }
 
   @usableFromInline enum RecordLayout {

@@ -3,7 +3,8 @@
 // A node taken apart: the writer changes this, and NodeCoding turns it into a block again. Called by TrieWriter.
 //
 // Its 256 slots are a list of runs. A run is a longest stretch of slots that belong to the same prefix of this node (length 1 to 8,
-// counted from the node's depth; 0 when no prefix of this node covers them: they say what the node inherits), or one slot with a link to something deeper:
+// counted from the node's depth; 0 when no prefix of this node covers them: they say what the node inherits), or one slot with a
+// link to something deeper:
 //
 //      slots    0 … 63        64    65 … 127    128 … 255
 //      run     ┌───────────┬──────┬───────────┬────────────┐
