@@ -25,6 +25,47 @@ struct UpdateResult {
   var readerRate: Double
 }
 
+/// Changes that come next. Made beforehand, as the messages that ask for them would be.
+private struct UpdatePlan {
+  /// Takes a prefix out, or puts it in again.
+  struct Change {
+    var prefix: EIDPrefix
+    /// Its number in the table.
+    var i: Int
+    var isDeletion: Bool
+
+    func make(_ table: PrefixTable) throws {
+      if isDeletion { try table.delete(prefix) } else { try table.insert(prefix, value: UInt32(i + 1)) }
+    }
+  }
+
+  private let all: [EIDPrefix]
+  private var isThere: [Bool]
+  private var random = SplitMix64(seed: 0xC4A9E)
+  private(set) var changes: [Change] = []
+  /// More than a writer makes in half a second.
+  private static let count = 1_000_000
+
+  init(_ prefixes: Prefixes) {
+    all = (prefixes.ipv4 + prefixes.ipv6).map { EIDPrefix(.zero, $0) }
+    isThere = [Bool](repeating: true, count: all.count)
+  }
+
+  mutating func prepare() {
+    changes.removeAll(keepingCapacity: true)
+    for _ in 0..<Self.count {
+      let i = Int(random.next() % UInt64(all.count))
+      changes.append(Change(prefix: all[i], i: i, isDeletion: isThere[i]))
+      isThere[i].toggle()
+    }
+  }
+
+  /// Only the first `count` changes have been made.
+  mutating func forget(after count: Int) {
+    for change in changes[count...] { isThere[change.i].toggle() }
+  }
+}
+
 enum Updates {
   /// Rounds of half a second without and half a second with updates.
   static func measure(_ table: PrefixTable, _ prefixes: Prefixes, _ addresses: [UInt32], transaction: Int, rounds: Int) throws
@@ -37,28 +78,23 @@ enum Updates {
       pthread_join(reader, nil)
     }
     pin(to: 0)
-    var random = SplitMix64(seed: 0xC4A9E)
-    let all = (prefixes.ipv4 + prefixes.ipv6).map { EIDPrefix(.zero, $0) }
-    var isThere = [Bool](repeating: true, count: all.count)
+    var plan = UpdatePlan(prefixes)
     var (ratios, rates, updates): ([Double], [Double], [Double]) = ([], [], [])
     for _ in 0..<rounds {
+      plan.prepare()
       let idle = rate(shared) { until in while now() < until { usleep(1000) } }
-      var changes = 0
+      var done = 0
       let busy = try rate(shared) { until throws in
-        while now() < until {
-          for _ in 0..<transaction {
-            // Take a prefix out, or put it in again.
-            let i = Int(random.next() % UInt64(all.count))
-            if isThere[i] { try table.delete(all[i]) } else { try table.insert(all[i], value: UInt32(i + 1)) }
-            isThere[i].toggle()
-          }
+        while now() < until, done + transaction <= plan.changes.count {
+          for change in plan.changes[done..<done + transaction] { try change.make(table) }
           publish(table, shared)
-          changes += transaction
+          done += transaction
         }
       }
+      plan.forget(after: done)
       ratios.append(busy.perSecond / idle.perSecond)
       rates.append(busy.perSecond)
-      updates.append(Double(changes) / busy.seconds)
+      updates.append(Double(done) / busy.seconds)
     }
     return UpdateResult(
       updatesPerSecond: Timing(updates).median, readerRatio: Timing(ratios).median, readerRate: Timing(rates).median)

@@ -212,11 +212,28 @@
 
   /// The longest shorter prefix of this node that covers `owner`.
   private func heir(of owner: Owner, _ reader: NodeReader) -> (owner: Owner, value: Entry)? {
-    for length in stride(from: owner.length - 1, to: 0, by: -1) {
+    let run = visibleHeir(of: owner)
+    let longest = run == runCount ? 0 : length(run)
+    for length in stride(from: owner.length - 1, to: longest, by: -1) {
       let candidate = Owner(covering: owner.slot, length)
-      if let value = value(candidate, reader) { return (candidate, value) }
+      if let place = hiddenPlace(candidate) { return (candidate, hidden(place).value) }
     }
-    return nil
+    return longest == 0 ? nil : (Owner(covering: owner.slot, longest), ownerValue(run, reader))
+  }
+
+  /// A run of the longest of those prefixes that owns slots; `runCount` when there is none.
+  private func visibleHeir(of owner: Owner) -> Int {
+    let range = Owner(covering: owner.slot, 1)
+    var (heir, longest) = (runCount, 0)
+    var run = run(at: range.slot)
+    while run < runCount, start(run) < range.end, longest < owner.length - 1 {
+      let length = length(run)
+      if length > longest, length < owner.length, Owner(covering: start(run), length) == Owner(covering: owner.slot, length) {
+        (heir, longest) = (run, length)
+      }
+      run += 1
+    }
+    return heir
   }
 
   private mutating func give(_ run: Int, to length: Int, _ value: Entry) {
