@@ -78,7 +78,7 @@ struct BitPrefix: Equatable {
 
   /// The first `length` bits of it.
   func prefix(_ length: Int) -> BitPrefix {
-    BitPrefix(high: high & Self.mask(length), low: low & Self.mask(length - 64), length: length)
+    BitPrefix(high: high & IPPrefix.mask(length), low: low & IPPrefix.mask(length - 64), length: length)
   }
 
   /// How many leading bits it has in common with `other`, at most the length of either.
@@ -94,10 +94,5 @@ struct BitPrefix: Equatable {
     if depth < 8 { path.high |= bits } else { path.low |= bits }
     path.length = 8 * depth + bitCount
     return path
-  }
-
-  /// The top `length` bits of 64, clamped.
-  static func mask(_ length: Int) -> UInt64 {
-    length <= 0 ? 0 : length >= 64 ? ~0 : ~0 << UInt64(64 - length)
   }
 }

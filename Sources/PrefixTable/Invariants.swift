@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The self-check of the prefix table: executes I1 to I6 of PrefixTable. For tests: it visits everything, and works out anew what every
-// block should look like from the entries that the iterator finds.
+// block should look like from the entries that the iterator finds. Of I1 it asks the two ways to look a single address up; batches
+// are compared with them, and with a plain list, by the tests.
 
 import Wire
 
@@ -22,6 +23,7 @@ extension PrefixTable {
       entries += check.trie(roots.ipv6, pageDepth: 3, "[\(iid)] IPv6", writer)
     }
     check.require(check.trie(self.directory, pageDepth: 0, "directory", writer) == instances.count, "directory: instances")
+    if self.directory != committedDirectory { check.published(directory: committedDirectory, writer) }
     check.require(entries == count, "\(entries) entries found, \(count) counted")
     check.require(check.seen.isDisjoint(with: waiting), "a block waits for readers and is reachable")
     return check.found + writer.memory.checkInvariants(used: check.seen.union(waiting))
@@ -45,6 +47,24 @@ private final class TrieCheck {
   /// I2: no block by two ways.
   func visit(_ block: Block, _ place: String) { require(seen.insert(block).inserted, "\(place): block \(block) is reached twice") }
 
+  /// I3: the open transaction has made none of the blocks that readers see.
+  func published(directory: Entry, _ writer: borrowing TrieWriter) {
+    published(directory, "directory", writer)
+    var instances = TrieIterator(directory, reader)
+    while let (prefix, value) = instances.next() {
+      require(!writer.memory.isFresh(value.value), "instance \(prefix.high >> 40): published, but not sealed")
+      let roots = reader.roots(instance: value.value)
+      for root in [roots.ipv4, roots.ipv6] { published(root, "instance \(prefix.high >> 40)", writer) }
+    }
+  }
+
+  private func published(_ entry: Entry, _ name: String, _ writer: borrowing TrieWriter) {
+    guard entry.isLink else { return }
+    require(!writer.memory.isFresh(entry.block), "\(name): block \(entry.block) is published, but not sealed")
+    guard !entry.isRecord else { return published(reader.target(record: entry), name, writer) }
+    for slot in 0..<256 { published(reader.entry(entry, slot), name, writer) }
+  }
+
   /// Returns how many entries the trie has.
   func trie(_ root: Entry, pageDepth: Int, _ name: String, _ writer: borrowing TrieWriter) -> Int {
     var entries: [(prefix: BitPrefix, value: Entry)] = []
@@ -55,9 +75,22 @@ private final class TrieCheck {
     }
     require(entries.allSatisfy(\.value.isValue), "\(name): an entry without a value")
     for entry in entries { require(reader.value(of: entry.prefix, under: root) == entry.value, "\(name): \(entry.prefix) is not found") }
+    lookups(root, entries, name)
     let inherited = entries.first?.prefix.length == 0 ? entries[0].value : .none
     subtree(root, entries.drop { $0.prefix.length == 0 }, 0, inherited, pageDepth, name, writer)
     return entries.count
+  }
+
+  /// I1: of all prefixes that begin at an address, its lookup finds the longest.
+  private func lookups(_ root: Entry, _ entries: [(prefix: BitPrefix, value: Entry)], _ name: String) {
+    let view = TableView(nodes: reader, root: .none)
+    for (i, entry) in entries.enumerated() {
+      let (high, low) = (entry.prefix.high, entry.prefix.low)
+      if i + 1 < entries.count, entries[i + 1].prefix.high == high, entries[i + 1].prefix.low == low { continue }
+      let expected = PrefixMatch(value: entry.value.value, length: entry.prefix.length)
+      require(view.match(root, high: high, low: low) == expected, "\(name): the match of the first address of \(entry.prefix)")
+      require(view.lookup(root, high: high, low: low) == expected.value, "\(name): the lookup of the first address of \(entry.prefix)")
+    }
   }
 
   private static func isOrdered(_ a: BitPrefix, _ b: BitPrefix) -> Bool { (a.high, a.low, a.length) < (b.high, b.low, b.length) }

@@ -59,7 +59,7 @@ public final class PrefixTable {
 
   /// The directory of the open transaction, and that of the last commit.
   private(set) var directory = Entry.none
-  private var committedDirectory = Entry.none
+  private(set) var committedDirectory = Entry.none
   /// Prefixes in the table, the open transaction included.
   public private(set) var count = 0
   private var committedCount = 0
@@ -70,8 +70,10 @@ public final class PrefixTable {
   private var retiredHead = 0
   private var lastEpoch: UInt64 = 0
   private let holds = SnapshotHolds()
+  /// For tests it may be less.
+  var maximumCount = NodeShape.maximumPrefixCount
 
-  /// Reserves `byteLimit` bytes of address space, 128 KiB at least; memory is used as it is needed.
+  /// Reserves `byteLimit` bytes of address space, 128 KiB at least and 16 GiB at most; memory is used as it is needed. Throws `noMemory`.
   public init(byteLimit: Int = 4 << 30) throws(PrefixTableError) {
     guard let memory = BlockMemory(byteLimit: byteLimit) else { throw .noMemory(byteCount: byteLimit) }
     writer = TrieWriter(memory)
@@ -102,12 +104,13 @@ public final class PrefixTable {
 
   // MARK: - Changes
 
-  /// Adds an entry that is not there yet. Complexity: one block copy per octet at most.
+  /// Adds an entry that is not there yet. Throws `exists`, `valueOutOfRange` or `full`. Complexity: one block copied per octet of the
+  /// prefix, and all that inherits its value, which is much for a short prefix only.
   public func insert(_ prefix: EIDPrefix, value: UInt32) throws(PrefixTableError) {
     try set(prefix, value, replacing: false)
   }
 
-  /// Adds or replaces an entry; returns the value it had.
+  /// Adds or replaces an entry; returns the value it had. Throws `valueOutOfRange` or `full`. Complexity: as `insert`.
   @discardableResult
   public func update(_ prefix: EIDPrefix, value: UInt32) throws(PrefixTableError) -> UInt32? {
     try set(prefix, value, replacing: true)
@@ -116,14 +119,18 @@ public final class PrefixTable {
 
   private func set(_ prefix: EIDPrefix, _ value: UInt32, replacing: Bool) throws(PrefixTableError) {
     guard (1...Entry.maximumValue).contains(value) else { throw .valueOutOfRange(value) }
-    guard count < NodeShape.maximumPrefixCount else { throw .full(byteLimit: byteLimit) }
+    let mayAdd = count < maximumCount
     try change(prefix) { writer, root throws(ChangeFailure) in
-      try writer.set(BitPrefix(prefix.prefix), .value(value), in: root, replacing: replacing, pageDepth: Self.pageDepth(prefix))
+      let pageDepth = Self.pageDepth(prefix)
+      let root = try writer.set(BitPrefix(prefix.prefix), .value(value), in: root, replacing: replacing, pageDepth: pageDepth)
+      guard mayAdd || writer.previous != .none else { throw .outOfMemory }
+      return root
     }
     count += writer.previous == .none ? 1 : 0
   }
 
-  /// Removes an entry; returns its value.
+  /// Removes an entry; returns its value. Throws `notFound` or `instanceUnknown`; `full` only where much inherits the value, as of 0/0,
+  /// and must be copied before any of it is free: memory is kept aside for all other deletions.
   @discardableResult
   public func delete(_ prefix: EIDPrefix) throws(PrefixTableError) -> UInt32 {
     writer.memory.usesReserve = true

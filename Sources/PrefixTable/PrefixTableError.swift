@@ -20,8 +20,8 @@ public enum PrefixTableError: Error, Equatable, CustomStringConvertible {
     case .notFound(let prefix): "\(prefix) is not in the table"
     case .instanceUnknown(let instance): "instance \(instance) has no prefix in the table"
     case .valueOutOfRange(let value): "\(value) is not a value: values are 1 to \(Entry.maximumValue)"
-    case .full(let limit): "the prefix table is full (\(limit) bytes, or \(NodeShape.maximumPrefixCount) prefixes)"
-    case .noMemory(let byteCount): "cannot reserve \(byteCount) bytes of address space for the prefix table (see ulimit -v)"
+    case .full(let limit): "the prefix table is full (\(limit) bytes, or \(NodeShape.maximumPrefixCount) prefixes in all)"
+    case .noMemory(let byteCount): "cannot reserve \(byteCount) bytes of address space for the prefix table (see ulimit -v; 16 GiB at most)"
     }
   }
 }

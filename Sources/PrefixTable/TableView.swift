@@ -98,14 +98,12 @@ public struct TableView: Sendable {
 }
 
 extension NodeReader {
-  /// Follows `entry` to the end: a value or none. Each step goes one octet deeper at least: 16 nodes and as many records end every
-  /// walk. The address is in the order of the wire.
+  /// Follows `entry` to the end: a value or none. What is published is not written (I3), and each link in it leads at least one octet
+  /// deeper (I4), or from a record to a node: 16 nodes and as many records end every walk. The address is in the order of the wire.
   @inlinable
   func walk(_ entry: Entry, _ first: UInt64, _ second: UInt64) -> Entry {
     var entry = entry
-    var steps = 0
-    while entry.isLink, steps < 32 {
-      steps &+= 1
+    while entry.isLink {
       // Pages come first, and mostly all of them: branches of their own are foreseen more often.
       while entry.isPage { entry = self.entry(page: entry, shape(page: entry).octet(first, second)) }
       if entry.isNode {

@@ -3,6 +3,7 @@
 // The prefix table against a plain list, under prefixes that are hard on a trie; transactions, refusals, memory.
 
 import Foundation
+import TestSupport
 import Testing
 import Wire
 
@@ -278,7 +279,9 @@ import Wire
   }
 
   @Test func `address space that is not there is an error, not a trap`() {
-    #expect(throws: PrefixTableError.self) { try PrefixTable(byteLimit: 1 << 50) }
+    for byteLimit in [1 << 50, 16 << 30 + 1, .max] {
+      #expect(throws: PrefixTableError.noMemory(byteCount: byteLimit)) { try PrefixTable(byteLimit: byteLimit) }
+    }
   }
 
   static let smallest = 128 << 10
@@ -319,6 +322,52 @@ import Wire
       Self.publish(table, epoch: epoch)
     }
     #expect(table.count == 0 && table.byteCounts.used == 0)
+  }
+
+  @Test func `a table that was often full can be emptied as well`() throws {
+    var (table, entries, _) = try Self.full()
+    var random = SplitMix64(seed: 5)
+    var epoch: UInt64 = 20_000
+    for turn in 0..<200 {
+      // Some go, and others come until there is no room; readers are late now and then, and hold what was replaced.
+      for prefix in entries.keys.sorted().shuffled(using: &random).prefix(20) {
+        try table.delete(prefix)
+        entries[prefix] = nil
+        epoch += 1
+        if turn % 4 == 0 { _ = table.commit() } else { Self.publish(table, epoch: epoch) }
+      }
+      Self.publish(table, epoch: epoch)
+      while true {
+        let prefix = try Self.prefix("\(random.next() % 250).\(random.next() % 250).1.1/32")
+        do { try table.update(prefix, value: 1) } catch { break }
+        entries[prefix] = 1
+        epoch += 1
+        Self.publish(table, epoch: epoch)
+      }
+    }
+    for prefix in entries.keys {
+      try table.delete(prefix)
+      epoch += 1
+      Self.publish(table, epoch: epoch)
+    }
+    #expect(table.count == 0 && table.byteCounts.used == 0)
+  }
+
+  @Test func `too many prefixes: new ones are refused, others still change`() throws {
+    let table = try PrefixTable()
+    table.maximumCount = 2
+    let (one, two, three) = (try Self.prefix("10.0.0.0/8"), try Self.prefix("10.1.0.0/16"), try Self.prefix("0.0.0.0/0"))
+    try table.insert(one, value: 1)
+    try table.insert(two, value: 2)
+    #expect(throws: PrefixTableError.full(byteLimit: 4 << 30)) { try table.insert(three, value: 3) }
+    #expect(throws: PrefixTableError.full(byteLimit: 4 << 30)) { try table.update(three, value: 3) }
+    #expect(throws: PrefixTableError.exists(two)) { try table.insert(two, value: 4) }
+    #expect(try table.update(two, value: 5) == 2)
+    #expect(table.allEntries == [one: 1, two: 5])
+    try table.delete(one)
+    try table.insert(three, value: 3)
+    #expect(table.allEntries == [three: 3, two: 5])
+    #expect(table.checkInvariants() == [])
   }
 
   // MARK: - Memory
@@ -362,16 +411,30 @@ import Wire
 
   // MARK: - Self-check
 
-  @Test func `the self-check sees a wrong value and a missing node`() throws {
+  @Test func `the self-check sees what is not as it should be`() throws {
     let table = try PrefixTable()
     try table.insert(Self.prefix("10.1.0.0/16"), value: 1)
     try table.insert(Self.prefix("10.2.0.0/15"), value: 2)
     #expect(table.checkInvariants() == [])
-    let node = table.writer.reader.target(record: table.commit().instance(0).ipv4)
-    let position = table.writer.memory.entryPosition(node, 1)
-    table.writer.memory.setWord(position, Entry.value(7).raw)
+    let root = table.commit().instance(0).ipv4
+    let reader = table.writer.reader
+    let node = reader.target(record: root)
+    let memory = table.writer.memory.memory.base
+    /// Damages a word, and puts it back.
+    func findings(_ position: Int, _ word: UInt32) -> [String] {
+      let old = memory.load(fromByteOffset: position, as: UInt32.self)
+      defer { memory.storeBytes(of: old, toByteOffset: position, as: UInt32.self) }
+      memory.storeBytes(of: word, toByteOffset: position, as: UInt32.self)
+      return table.checkInvariants()
+    }
+    let entry = table.writer.memory.entryPosition(node, 1)
+    #expect(findings(entry, Entry.value(7).raw) == [], "another value is another table, and a good one")
+    #expect(!findings(entry, Entry.none.raw).isEmpty, "a prefix without a value")
+    let ipv6 = Int(table.view.block(of: 0)) * 32 + 4
+    #expect(!findings(ipv6, root.raw).isEmpty, "a block by two ways")
+    #expect(!findings(table.writer.memory.inheritedPosition(node), Entry.value(7).raw).isEmpty, "a value from nowhere")
+    #expect(!findings(table.writer.memory.shapePosition(node), NodeShape(depth: 1, prefixCount: 3).raw).isEmpty, "a wrong count")
+    #expect(!findings(table.writer.memory.targetPosition(root), Entry.value(7).raw).isEmpty, "a leaked block")
     #expect(table.checkInvariants() == [])
-    table.writer.memory.setWord(position, Entry.none.raw)
-    #expect(!table.checkInvariants().isEmpty)
   }
 }

@@ -38,11 +38,16 @@ import Wire
     }
   }
 
-  @Test(arguments: 1...4 as ClosedRange<UInt64>)
-  func `an allocation that fails, at every step of a change, leaves the table as it was`(seed: UInt64) throws {
+  /// With 511 prefixes below, the nodes of the first two octets are on the brink of being pages.
+  @Test(arguments: [(1, 0), (2, 0), (3, 0), (4, 0), (5, 511), (6, 511)] as [(UInt64, UInt32)])
+  func `an allocation that fails, at every step of a change, leaves the table as it was`(seed: UInt64, background: UInt32) throws {
     var source = HardPrefixes(seed: seed)
     let table = try PrefixTable()
-    var entries: [EIDPrefix: UInt32] = [:]
+    for i in 0..<background {
+      let address = IPAddress.v4(IPv4Address(rawValue: 0x0A00_0000 | i << 13))
+      try table.insert(EIDPrefix(.zero, IPPrefix(masking: address, length: 24)), value: i + 1)
+    }
+    var entries = table.allEntries
     var failures = 0
     for turn in 0..<250 {
       let change = Change(&source, entries)

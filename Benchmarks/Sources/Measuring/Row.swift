@@ -28,11 +28,11 @@ public struct Row {
     self.bar = bar
   }
 
-  /// A limit that a figure of the row must not exceed, or
+  /// A limit that a figure of the row must not exceed.
   public enum Bar {
     case value(Double)
     case ratio(Double)
-    /// That it must reach.
+    /// A limit that it must reach.
     case valueAtLeast(Double)
     case ratioAtLeast(Double)
   }

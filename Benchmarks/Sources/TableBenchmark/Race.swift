@@ -48,7 +48,7 @@ struct Race: ~Copyable {
   /// Fills DPDK's tables. rte_lpm searches its rules from end to end at each addition: that takes minutes.
   private static func fill(_ prefixes: Prefixes) throws {
     guard dpdk_start(), dpdk_create(prefixes.ipv4.count, prefixes.ipv6.count) else {
-      throw BenchmarkFailure(description: "DPDK does not start: it needs 3 GB of memory")
+      throw BenchmarkFailure(description: "DPDK does not start: it needs 5 GB of memory")
     }
     for (i, prefix) in prefixes.ipv4.enumerated() {
       if i % 50000 == 0 { progress("filling rte_lpm and rte_fib: \(i) of \(prefixes.ipv4.count)") }

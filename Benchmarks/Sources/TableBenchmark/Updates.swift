@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A writer and a reader at full rate, each on its own CPU: how many changes per second, each published as a transaction of its own, and
-// what the reader notices of them.
+// A writer and a reader at full rate, each on its own CPU: how many changes per second, so many of them to a transaction, and what the
+// reader notices of them.
 
 import Glibc
 import Measuring

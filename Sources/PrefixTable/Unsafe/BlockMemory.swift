@@ -60,8 +60,12 @@ import Glibc
     static let isFresh: UInt16 = 1 << 10
   }
 
-  /// nil when the kernel refuses the address space.
+  /// What entries can name.
+  static let maximumByteCount = 16 << 30
+
+  /// nil when the kernel refuses the address space, or entries could not name it.
   init?(byteLimit: Int) {
+    guard byteLimit <= Self.maximumByteCount else { return nil }
     let lines = max(2 * Self.reserve, byteLimit / Self.lineByteCount)
     guard let memory = ReservedMemory(byteCount: (lines + 64) * Self.lineByteCount, hugePages: true),
       let states = ReservedMemory(byteCount: lines * MemoryLayout<UInt16>.stride)
@@ -147,6 +151,7 @@ import Glibc
 
   private mutating func take(_ lines: Int) -> Int? {
     assert((1...Self.longest).contains(lines))
+    guard usesReserve || end - freeLines + lines <= limit - Self.reserve else { return nil }
     let longEnough = nonEmpty & ~0 << UInt64(lines)
     guard longEnough != 0 else { return extend(lines) }
     let line = Int(lists[longEnough.trailingZeroBitCount])

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Many lookups at once: the whole batch goes down one level per pass, so that the next cache lines are on their way while others are
-// read. The engine fills in the questions, calls `run`, and reads the answers.
+// Many lookups at once: the whole batch goes down one level after the other, so that the next cache lines are on their way while
+// others are read. The engine fills in the questions, calls `run`, and reads the answers.
 //
-// What a lookup needs is spread over arrays, one per kind of thing. `put` reads the pages near the root, which stay in the cache,
-// asks for what lies behind them, and puts the lookup on one of three lists:
+// What a lookup needs is spread over arrays, one per kind of thing. `put` reads the pages near the root, which stay in the cache, and
+// asks for what lies behind them. `run` first reads the nodes found there, place by place: in a large IPv4 table that mostly is the
+// end. What goes on is put on one of two lists:
 //
-//   narrow   IPv4 behind two pages: the third octet mostly is the last. What goes on joins the others.
-//   wide     What has a node to read. A level takes two passes: the first reads the nodes' maps and asks for the entries' lines, the
-//            second reads the entries and asks for the next nodes. No branches: which walks end is anyone's guess.
+//   nodes    A level takes two passes: the first reads the nodes' maps and asks for the entries' lines, the second reads the entries
+//            and asks for the next nodes. No branches: which lookups end is anyone's guess.
 //   records  Between two levels, one by one.
 
 import CLinux
@@ -60,7 +60,7 @@ import CLinux
     for i in 0..<reserved { unsafe entries[i] = .none }
   }
 
-  /// Adds a lookup of the left-aligned address under `root`; returns its place. Room is the caller's to keep (I: ≤ capacity).
+  /// Adds a lookup of the left-aligned address under `root`; returns its place. Room is the caller's to keep.
   @inlinable @inline(__always) @discardableResult
   public mutating func add(_ root: Entry, high: UInt64, low: UInt64, in view: TableView) -> Int {
     assert(added < capacity)

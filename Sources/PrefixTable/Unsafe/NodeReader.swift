@@ -31,7 +31,7 @@ import CLinux
     raw = UInt32(8 * (depth & 7)) | (depth < 8 ? 0 : 1 << 6) | UInt32(prefixCount) << 8
   }
 
-  /// The most prefixes of one trie.
+  /// The most prefixes of one trie, hence of a table.
   static let maximumPrefixCount = 1 << 24 - 1
 
   /// How many octets of the address come before the one that this node reads.

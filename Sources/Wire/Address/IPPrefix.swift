@@ -77,7 +77,7 @@ public struct IPPrefix: Hashable, Sendable {
   public func contains(_ other: IPAddress) -> Bool { contains(IPPrefix(host: other)) }
 
   /// The top `length` bits of 64, clamped.
-  private static func mask(_ length: Int) -> UInt64 {
+  package static func mask(_ length: Int) -> UInt64 {
     length <= 0 ? 0 : length >= 64 ? ~0 : ~0 << UInt64(64 - length)
   }
 }
