@@ -36,6 +36,10 @@ struct Addresses {
     }
   }
 
+  func withPointers(_ body: (UnsafePointer<UInt32>, UnsafePointer<UInt32>, UnsafePointer<(UInt64, UInt64)>) -> Void) {
+    body(ipv4, wireIPv4, wireIPv6)
+  }
+
   private static func picks(_ prefixCount: Int, _ popularity: Popularity, _ random: inout SplitMix64) -> [Int] {
     guard case .zipf = popularity else { return (0..<count).map { _ in Int(random.next() % UInt64(prefixCount)) } }
     var sums: [Double] = []

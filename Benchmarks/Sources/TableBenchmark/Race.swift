@@ -63,16 +63,18 @@ struct Race: ~Copyable {
     }
   }
 
-  private mutating func run(_ contestant: Contestant, _ addresses: borrowing Addresses, all: UnsafeMutablePointer<UInt32>? = nil) {
-    let count = Addresses.count
-    switch contestant {
-    case .ours: _ = ours.lookUp(ipv4: addresses.wireIPv4, count: count, all: all)
-    case .ours6: _ = ours.lookUp(ipv6: addresses.wireIPv6, count: count, all: all)
-    case .fib6, .fib6Vector:
-      addresses.wireIPv6.withUnsafeBytes {
-        dpdk_look_up_ipv6(contestant.lookup, $0.baseAddress?.assumingMemoryBound(to: dpdk_ipv6.self), count, all)
+  private mutating func run(
+    _ contestant: Contestant, _ addresses: borrowing Addresses, _ range: Range<Int>, all: UnsafeMutablePointer<UInt32>? = nil
+  ) {
+    addresses.withPointers { ipv4, wireIPv4, wireIPv6 in
+      switch contestant {
+      case .ours: _ = ours.lookUp(ipv4: wireIPv4 + range.lowerBound, count: range.count, all: all)
+      case .ours6: _ = ours.lookUp(ipv6: wireIPv6 + range.lowerBound, count: range.count, all: all)
+      case .fib6, .fib6Vector:
+        let octets = UnsafeRawPointer(wireIPv6 + range.lowerBound).assumingMemoryBound(to: dpdk_ipv6.self)
+        dpdk_look_up_ipv6(contestant.lookup, octets, range.count, all)
+      default: dpdk_look_up_ipv4(contestant.lookup, ipv4 + range.lowerBound, range.count, all)
       }
-    default: dpdk_look_up_ipv4(contestant.lookup, addresses.ipv4, count, all)
     }
   }
 
@@ -82,7 +84,7 @@ struct Race: ~Copyable {
     var answers = expected
     for contestant in contestants {
       _ = contestant.isOurs || dpdk_select(contestant.lookup)
-      run(contestant, addresses, all: &answers)
+      run(contestant, addresses, 0..<Addresses.count, all: &answers)
       if contestant.isOurs { expected = answers }
       // rte_lpm keeps 24 bits.
       guard let wrong = answers.indices.first(where: { answers[$0] != expected[$0] }) else { continue }
@@ -93,14 +95,15 @@ struct Race: ~Copyable {
   /// Nanoseconds per lookup of each, round by round.
   mutating func measure(_ addresses: borrowing Addresses, rounds: Int) -> [Contestant: [Double]] {
     var samples: [Contestant: [Double]] = [:]
+    let half = Addresses.count / 2
     for _ in 0..<rounds {
       for contestant in contestants {
         _ = contestant.isOurs || dpdk_select(contestant.lookup)
-        // Once to bring its tables back into the caches, which the others have emptied: a router does nothing else meanwhile.
-        run(contestant, addresses)
+        // The first half brings the tables back into the caches, as far as they fit: the others have emptied them. The second is timed.
+        run(contestant, addresses, 0..<half)
         let start = now()
-        run(contestant, addresses)
-        samples[contestant, default: []].append(Double(now() - start) / Double(Addresses.count))
+        run(contestant, addresses, half..<2 * half)
+        samples[contestant, default: []].append(Double(now() - start) / Double(half))
       }
     }
     return samples
