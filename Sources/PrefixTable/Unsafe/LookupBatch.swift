@@ -154,7 +154,8 @@ import CLinux
     endsSoon = (lists.nodeCount &+ lists.recordCount) &* 8 < added
   }
 
-  /// Takes the entries that `readFirst` has found. With `endsSoon` there is a branch for those that go on, which is wrong for these.
+  /// Takes the entries that `readFirst` has located. With `endsSoon`, lookups that go on are set apart by a branch, which the processor
+  /// foresees when there are few of them; else all are put on the lists without one.
   @inlinable @inline(__always)
   func takeFirst(_ reader: NodeReader, _ lists: inout Lists, endsSoon: Bool) {
     var place = 0

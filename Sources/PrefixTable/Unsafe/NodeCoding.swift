@@ -35,6 +35,7 @@ extension BlockMemory {
     let shape = reader.shape(link)
     node.reset(depth: shape.depth, inherited: reader.inherited(link), prefixCount: shape.prefixCount)
     if link.isNode { openRuns(link, &node) } else { openSlots(link, &node) }
+    for hidden in reader.hiddenPrefixes(in: link) { node.hide(hidden.owner, hidden.value) }
   }
 
   private func openRuns(_ link: Entry, _ node: inout OpenNode) {
@@ -50,7 +51,6 @@ extension BlockMemory {
         starts &= starts - 1
       }
     }
-    openHidden(at + NodeLayout.hidden(count), &node)
   }
 
   private func openSlots(_ link: Entry, _ node: inout OpenNode) {
@@ -62,16 +62,6 @@ extension BlockMemory {
       let owner = length == 0 ? nil : OpenNode.Owner(covering: slot, length)
       if entry.isLink || previous.isLink || owner != previous.owner { node.append(slot, length, entry) }
       previous = (owner, entry.isLink)
-    }
-    openHidden(at + PageLayout.hidden, &node)
-  }
-
-  private func openHidden(_ at: Int, _ node: inout OpenNode) {
-    let count = Int(octet(at))
-    let values = HiddenLayout.values(at, count)
-    for i in 0..<count {
-      let owner = OpenNode.Owner(covering: Int(octet(at + 1 + 2 * i)), Int(octet(at + 2 + 2 * i)))
-      node.hide(owner, Entry(raw: word(values + 4 * i)))
     }
   }
 
