@@ -4,7 +4,7 @@
 // batch, so that the memory one packet waits for is fetched while the others are worked on:
 //
 //     Classify      headers → key, flow hash, inner packet       (prefetch: first node of each lookup)
-//     look up       all keys, one trie level per pass            (prefetch: next nodes)
+//     look up       all keys, level by level                     (prefetch: next nodes)
 //     resolve       mapping → set → locator → template           (prefetch: mapping, template, counter)
 //     rewrite       header, lengths, TTL, checksum
 //

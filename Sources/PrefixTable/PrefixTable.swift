@@ -85,8 +85,8 @@ public final class PrefixTable {
   /// The view of the open transaction, for this thread only.
   var openView: TableView { TableView(nodes: writer.reader, root: directory) }
 
-  /// Bytes of memory: in blocks (those that wait for readers included), and free between them.
-  public var byteCounts: (used: Int, free: Int) { writer.memory.byteCounts }
+  /// Bytes of memory: in blocks (those that wait for readers included), free between them, and what the writer knows about either.
+  public var byteCounts: (used: Int, free: Int, states: Int) { writer.memory.byteCounts }
 
   /// The value of exactly this prefix. Sees the open transaction.
   public func value(for prefix: EIDPrefix) -> UInt32? {

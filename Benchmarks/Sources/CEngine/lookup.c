@@ -36,27 +36,33 @@ static HOT void follow(struct lookups *lookups, struct lists *lists, size_t plac
   add(lookups, lists, place, entry);
 }
 
-static HOT void locate(struct lookups *lookups, size_t place, const uint8_t *blocks) {
-  uint32_t node = lookups->entries[place];
-  uint32_t shape = ((const struct node *)block_of(blocks, node))->shape;
-  uint32_t position = entry_position(blocks, node, (uint8_t)(lookups->first[place] >> (shape & 63)));
-  __builtin_prefetch((const uint32_t *)blocks + position, 0, 3);
+static HOT void locate(struct lookups *lookups, size_t place, uint32_t node, uint8_t octet, const uint8_t *blocks) {
+  uint32_t position = entry_position(blocks, node, octet);
+  __builtin_prefetch(blocks + (size_t)position * 4 + BEFORE_ENTRIES, 0, 3);
   lookups->positions[place] = position;
 }
 
+static HOT void take(struct lookups *lookups, struct lists *lists, size_t place, const uint8_t *blocks, bool ends_soon) {
+  uint32_t entry = lookups->entries[place];
+  if (entry & 1) lookups->entries[place] = entry = entry_at(blocks, lookups->positions[place]);
+  if (ends_soon && !is_link(entry)) return;
+  prefetch_link(blocks, entry);
+  add(lookups, lists, place, entry);
+}
+
 static HOT void take_first(struct lookups *lookups, struct lists *lists, const uint8_t *blocks, bool ends_soon) {
-  for (size_t place = 0, count = lookups->count; place < count; place++) {
-    uint32_t entry = lookups->entries[place];
-    if (is_node(entry)) lookups->entries[place] = entry = entry_at(blocks, lookups->positions[place]);
-    if (ends_soon && !is_link(entry)) continue;
-    prefetch_link(blocks, entry);
-    add(lookups, lists, place, entry);
-  }
+  for (size_t place = 0, count = lookups->count; place < count; place += 4)
+    for (size_t i = 0; i < 4; i++) take(lookups, lists, place + i, blocks, ends_soon);
 }
 
 static HOT void read_first(struct lookups *lookups, struct lists *lists, const uint8_t *blocks) {
-  for (size_t place = 0, count = lookups->count; place < count; place++)
-    if (is_node(lookups->entries[place])) locate(lookups, place, blocks);
+  for (size_t i = 0; i < 3; i++) lookups->entries[lookups->count + i] = 0;
+  for (size_t place = 0, count = lookups->count; place < count; place += 4) {
+    for (size_t i = 0; i < 4; i++) {
+      uint32_t node = lookups->entries[place + i];
+      if (node & 1) locate(lookups, place + i, node, lookups->octets[place + i], blocks);
+    }
+  }
   if (lookups->ends_soon) take_first(lookups, lists, blocks, true);
   else take_first(lookups, lists, blocks, false);
   lookups->ends_soon = (lists->node_count + lists->record_count) * 8 < lookups->count;
@@ -64,7 +70,11 @@ static HOT void read_first(struct lookups *lookups, struct lists *lists, const u
 
 static HOT void descend(struct lookups *lookups, struct lists *lists, const uint8_t *blocks) {
   size_t count = lists->node_count;
-  for (size_t i = 0; i < count; i++) locate(lookups, lookups->nodes[i], blocks);
+  for (size_t i = 0; i < count; i++) {
+    uint16_t place = lookups->nodes[i];
+    uint32_t node = lookups->entries[place], shape = ((const struct node *)block_of(blocks, node))->shape;
+    locate(lookups, place, node, (uint8_t)(lookups->first[place] >> (shape & 63)), blocks);
+  }
   lists->node_count = 0;
   for (size_t i = 0; i < count; i++) {
     uint16_t place = lookups->nodes[i];

@@ -13,8 +13,9 @@
 
 struct lookups {
   uint64_t first[128], second[128];
-  uint32_t entries[128];
-  uint32_t positions[128];
+  uint32_t entries[131];
+  uint32_t positions[131];
+  uint8_t octets[131];
   uint16_t nodes[129], records[129];
   bool ends_soon;
   size_t count;
@@ -35,14 +36,17 @@ static HOT uint32_t page_entry(const uint8_t *blocks, uint32_t page, uint8_t oct
   return ((const struct page *)block_of(blocks, page))->entries[octet];
 }
 
-/// Counted in words.
+/// Counted in words, without BEFORE_ENTRIES.
+enum { BEFORE_ENTRIES = offsetof(struct node, entries) - 4 - 8 };
 static HOT uint32_t entry_position(const uint8_t *blocks, uint32_t link, uint8_t octet) {
   const struct node *node = (const struct node *)block_of(blocks, link);
   uint32_t rank = node->runs_before[octet >> 6] + (uint32_t)__builtin_popcountll(node->map[octet >> 6] << (~octet & 63));
-  return (link - 1) * 2 + rank + offsetof(struct node, entries) / 4 - 1;
+  return link * 2 + rank;
 }
 
-static HOT uint32_t entry_at(const uint8_t *blocks, uint32_t position) { return ((const uint32_t *)blocks)[position]; }
+static HOT uint32_t entry_at(const uint8_t *blocks, uint32_t position) {
+  return *(const uint32_t *)(blocks + (size_t)position * 4 + BEFORE_ENTRIES);
+}
 
 static HOT bool is_covered(const struct record *record, uint64_t first, uint64_t second) {
   if (record->length <= 64) return __builtin_bswap64(record->first ^ first) >> (64 - record->length) == 0;
@@ -64,27 +68,34 @@ static HOT void clear_lookups(struct lookups *lookups, size_t reserved) {
   for (size_t i = 0; i < reserved; i++) lookups->entries[i] = 0;
 }
 
+static HOT void read_page(const uint8_t *blocks, uint32_t *entry, uint64_t *octets) {
+  if (!is_page(*entry)) return;
+  *entry = page_entry(blocks, *entry, (uint8_t)*octets);
+  *octets >>= 8;
+}
+
 /// The address is in network byte order.
 static HOT void put_ipv6_lookup(struct lookups *lookups, size_t place, struct table_view table, uint32_t root, const uint8_t *address) {
   memcpy(&lookups->first[place], address, 8);
   memcpy(&lookups->second[place], address + 8, 8);
   uint32_t entry = root;
-  if (is_page(entry)) entry = page_entry(table.blocks, entry, address[0]);
-  if (is_page(entry)) entry = page_entry(table.blocks, entry, address[1]);
-  if (is_page(entry)) entry = page_entry(table.blocks, entry, address[2]);
+  uint64_t octets = lookups->first[place];
+  for (int i = 0; i < 3; i++) read_page(table.blocks, &entry, &octets);
   prefetch_link(table.blocks, entry);
   lookups->entries[place] = entry;
+  lookups->octets[place] = (uint8_t)octets;
 }
 
 static HOT void put_ipv4_lookup(struct lookups *lookups, size_t place, struct table_view table, uint32_t root, const uint8_t *address) {
-  uint32_t octets;
-  memcpy(&octets, address, 4);
+  uint32_t octets32;
+  memcpy(&octets32, address, 4);
   uint32_t entry = root;
-  if (is_page(entry)) entry = page_entry(table.blocks, entry, (uint8_t)octets);
-  if (is_page(entry)) entry = page_entry(table.blocks, entry, (uint8_t)(octets >> 8));
+  uint64_t octets = octets32;
+  for (int i = 0; i < 2; i++) read_page(table.blocks, &entry, &octets);
   prefetch_link(table.blocks, entry);
-  lookups->first[place] = octets;
+  lookups->first[place] = octets32;
   lookups->entries[place] = entry;
+  lookups->octets[place] = (uint8_t)octets;
 }
 
 static HOT uint32_t lookup_value(const struct lookups *lookups, size_t place) { return entry_value(lookups->entries[place]); }

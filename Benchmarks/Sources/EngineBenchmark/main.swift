@@ -103,8 +103,8 @@ func measure(_ options: Options, _ cases: [Case]) throws -> Report {
   print(
     "one prefix, scaled by the clock to \(Bars.gigahertz) GHz, ≤ \(Bars.nanosecondsAtOnePrefix) ns: \(times.count { $0.isMet == true }) of "
       + "\(times.count) cases, \(tenths(times.map(\.value).min() ?? 0)) to \(tenths(times.map(\.value).max() ?? 0)) ns")
-  print("many prefixes: \(others.count { $0.isMet == true }) of \(others.count) cases within 35 ns (10,000), 60 ns (the Internet); missed:")
-  for row in others where row.isMet == false { print("  \(row.name): \(tenths(row.value)) ns") }
+  print("many prefixes: \(others.count { $0.isMet == true }) of \(others.count) cases within 35 ns (10,000), 60 ns (the Internet)")
+  for row in others where row.isMet == false { print("  missed: \(row.name): \(tenths(row.value)) ns") }
   print(
     "\(Report.value(of: "model name", in: "/proc/cpuinfo")), \(thousandths(report.before.gigahertz)) GHz; calibration "
       + "\(thousandths(report.before.median)) ns before, \(thousandths(after.median)) after")

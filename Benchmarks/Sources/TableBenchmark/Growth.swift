@@ -35,6 +35,6 @@ enum Growth {
     return GrowthPoint(
       prefixCount: ours.table.count, nanosecondsPerLookup: Timing(samples).minimum,
       nanosecondsPerInsertion: ours.loadSeconds * 1e9 / Double(count),
-      bytesPerPrefix: Double(ours.table.byteCounts.used) / Double(ours.table.count))
+      bytesPerPrefix: Double(Memory.total(ours.table)) / Double(ours.table.count))
   }
 }

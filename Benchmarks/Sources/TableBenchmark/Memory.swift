@@ -7,8 +7,11 @@ import PrefixTable
 import Wire
 
 enum Memory {
-  /// Bytes in use, and free between them.
-  typealias Bytes = (used: Int, free: Int)
+  /// `PrefixTable.byteCounts`.
+  typealias Bytes = (used: Int, free: Int, states: Int)
+
+  /// All the memory that the table takes.
+  static func total(_ table: PrefixTable) -> Int { table.byteCounts.used + table.byteCounts.free + table.byteCounts.states }
 
   /// Takes prefixes out and puts them in again, `count` changes in transactions of 100; then the table holds what it held before.
   static func churn(_ table: PrefixTable, _ prefixes: Prefixes, count: Int) throws -> (before: Bytes, after: Bytes) {
@@ -56,6 +59,6 @@ enum Memory {
       }
     }
     _ = table.commit()
-    return Double(table.byteCounts.used + table.byteCounts.free) / Double(count)
+    return Double(total(table)) / Double(count)
   }
 }

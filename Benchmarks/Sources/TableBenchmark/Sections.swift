@@ -45,9 +45,9 @@ private func measure(_ options: Options) throws -> Report {
   }
   report.after = Calibration()
   let bars = report.rows.filter { $0.isMet != nil }
-  print("\(bars.count { $0.isMet == true }) of \(bars.count) bars met; missed:")
+  print("\(bars.count { $0.isMet == true }) of \(bars.count) bars met")
   for row in bars where row.isMet == false {
-    print("  \(row.name), \(row.metric): \(thousandths(row.value)) \(row.unit), ratio \(thousandths(row.ratio))")
+    print("  missed: \(row.name), \(row.metric): \(thousandths(row.value)) \(row.unit), ratio \(thousandths(row.ratio))")
   }
   print("\(Report.value(of: "model name", in: "/proc/cpuinfo")), \(thousandths(report.before.gigahertz)) GHz")
   return report
@@ -59,14 +59,14 @@ private func addLoad(_ prefixes: Prefixes, _ options: Options, _ report: inout R
   for _ in 0..<max(3, options.rounds / 6) {
     let ours = try OurTable(prefixes)
     seconds.append(ours.loadSeconds)
-    megabytes = Double(ours.table.byteCounts.used + ours.table.byteCounts.free) / 1e6
+    megabytes = Double(Memory.total(ours.table)) / 1e6
   }
   let timing = Timing(seconds)
   print("bulk load: \(thousandths(timing.minimum)) s at least, \(thousandths(timing.median)) s in the median; \(tenths(megabytes)) MB")
   report.rows += [
     Row(name: "table/load", metric: "all prefixes, median", unit: "s", value: timing.median, bar: .value(Bars.loadSeconds)),
     Row(
-      name: "table/memory", metric: "both families, free blocks between others included", unit: "MB", value: megabytes,
+      name: "table/memory", metric: "both families, with free blocks and the writer's states", unit: "MB", value: megabytes,
       bar: .value(Bars.megabytes)),
   ]
 }
@@ -210,13 +210,14 @@ private func rows(
   let (own, its) = (samples[ours] ?? [], samples[fastest] ?? [])
   let (ownTiming, itsTiming) = (Timing(own), Timing(its))
   let paired = Timing(zip(own, its).map { $0 / $1 }).median
-  let among = others.count > 1 ? ", the fastest of \(others.map(\.rawValue).joined(separator: ", "))" : ""
+  let beside = others.count > 1 ? "beside the fastest of \(others.map(\.rawValue).joined(separator: ", "))" : "beside \(fastest.rawValue)"
   let rows = [
     Row(
-      name: name, metric: "median time per batched lookup", unit: "ns", value: ownTiming.median, reference: fastest.rawValue + among,
+      name: name, metric: "median time per batched lookup, \(beside)", unit: "ns", value: ownTiming.median,
+      reference: fastest.rawValue,
       referenceValue: itsTiming.median, ratio: paired, bar: .ratio(ours.isIPv6 ? Bars.ratioIPv6 : Bars.ratioIPv4)),
     Row(
-      name: name, metric: "least time per batched lookup", unit: "ns", value: ownTiming.minimum, reference: fastest.rawValue,
+      name: name, metric: "least time per batched lookup, \(beside)", unit: "ns", value: ownTiming.minimum, reference: fastest.rawValue,
       referenceValue: itsTiming.minimum, ratio: ownTiming.minimum / itsTiming.minimum),
   ]
   print("  \(name): \(thousandths(paired)) of \(fastest.rawValue) (\(thousandths(rows[1].ratio)) of the least times)")

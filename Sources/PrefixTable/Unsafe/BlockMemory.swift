@@ -76,9 +76,10 @@ import Glibc
     limit = lines
   }
 
-  /// Bytes in blocks, and in free stretches between them.
-  var byteCounts: (used: Int, free: Int) {
-    ((end - 1 - freeLines) * Self.lineByteCount - freeHalves * 32, freeLines * Self.lineByteCount + freeHalves * 32)
+  /// Bytes in blocks, in free stretches between them, and in the states of their lines.
+  var byteCounts: (used: Int, free: Int, states: Int) {
+    let used = (end - 1 - freeLines) * Self.lineByteCount - freeHalves * 32
+    return (used, freeLines * Self.lineByteCount + freeHalves * 32, end * MemoryLayout<UInt16>.stride)
   }
 
   // MARK: - Allocation

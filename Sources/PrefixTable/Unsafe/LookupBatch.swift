@@ -20,7 +20,9 @@ import CLinux
   @usableFromInline let second: UnsafeMutablePointer<UInt64>
   /// What to follow next; in the end the answer.
   @usableFromInline let entries: UnsafeMutablePointer<Entry>
-  /// Where the next entry lies, counted in words from the arena's begin.
+  /// The octet that the node found by `put` asks for.
+  @usableFromInline let octets: UnsafeMutablePointer<UInt8>
+  /// Where the next entry lies (`NodeReader.position`).
   @usableFromInline let positions: UnsafeMutablePointer<UInt32>
   /// Lists of places.
   @usableFromInline let nodes: UnsafeMutablePointer<UInt16>
@@ -36,17 +38,18 @@ import CLinux
   public init(capacity: Int) {
     precondition(capacity <= Int(UInt16.max))
     self.capacity = capacity
-    // One block, the arrays one behind the other, each on a line of its own. A list has one place more than there are lookups: the
-    // place behind the last is written before it is known whether it counts.
-    let room = (capacity + 64) / 64 * 64
-    let memory = UnsafeMutableRawPointer.allocate(byteCount: room * 28, alignment: 64)
-    unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: room * 28)
+    // One block, the arrays one behind the other, each on a line of its own. There are three places more than lookups: `readFirst` goes
+    // on to a multiple of four, and on a list the place behind the last is written before it is known whether it counts.
+    let room = (capacity + 3 + 63) / 64 * 64
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: room * 29, alignment: 64)
+    unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: room * 29)
     unsafe first = memory.assumingMemoryBound(to: UInt64.self)
     unsafe second = (memory + room * 8).assumingMemoryBound(to: UInt64.self)
     unsafe entries = (memory + room * 16).assumingMemoryBound(to: Entry.self)
     unsafe positions = (memory + room * 20).assumingMemoryBound(to: UInt32.self)
     unsafe nodes = (memory + room * 24).assumingMemoryBound(to: UInt16.self)
     unsafe records = (memory + room * 26).assumingMemoryBound(to: UInt16.self)
+    unsafe octets = (memory + room * 28).assumingMemoryBound(to: UInt8.self)
   }
 
   deinit { unsafe first.deallocate() }
@@ -73,28 +76,38 @@ import CLinux
   /// Puts a lookup of an IPv6 address under `root` at `place`, both halves in network byte order; once per place.
   @inlinable @inline(__always)
   public mutating func put(_ place: Int, _ root: Entry, raw address: (UInt64, UInt64), in view: TableView) {
-    var entry = root
+    var (entry, octets) = (root, address.0)
     // A page that is a root reads the first octet, a page below it the second.
-    if entry.isPage { entry = view.nodes.entry(page: entry, Int(truncatingIfNeeded: address.0) & 0xFF) }
-    if entry.isPage { entry = view.nodes.entry(page: entry, Int(truncatingIfNeeded: address.0 &>> 8) & 0xFF) }
-    if entry.isPage { entry = view.nodes.entry(page: entry, Int(truncatingIfNeeded: address.0 &>> 16) & 0xFF) }
+    readPage(&entry, &octets, view)
+    readPage(&entry, &octets, view)
+    readPage(&entry, &octets, view)
     view.nodes.prefetch(entry)
     // SAFETY: place < capacity.
     unsafe first[place] = address.0
     unsafe second[place] = address.1
     unsafe entries[place] = entry
+    unsafe self.octets[place] = UInt8(truncatingIfNeeded: octets)
   }
 
   /// The same for an IPv4 address in network byte order.
   @inlinable @inline(__always)
   public mutating func put(_ place: Int, _ root: Entry, raw address: UInt32, in view: TableView) {
-    var entry = root
-    if entry.isPage { entry = view.nodes.entry(page: entry, Int(address & 0xFF)) }
-    if entry.isPage { entry = view.nodes.entry(page: entry, Int(address &>> 8 & 0xFF)) }
+    var (entry, octets) = (root, UInt64(address))
+    readPage(&entry, &octets, view)
+    readPage(&entry, &octets, view)
     view.nodes.prefetch(entry)
     // SAFETY: as above.
     unsafe first[place] = UInt64(address)
     unsafe entries[place] = entry
+    unsafe self.octets[place] = UInt8(truncatingIfNeeded: octets)
+  }
+
+  /// Goes on behind a page; `octets` are those of the address that are left, the next one lowest.
+  @inlinable @inline(__always)
+  func readPage(_ entry: inout Entry, _ octets: inout UInt64, _ view: TableView) {
+    guard entry.isPage else { return }
+    entry = view.nodes.entry(page: entry, Int(truncatingIfNeeded: octets & 0xFF))
+    octets &>>= 8
   }
 
   /// The value found for the lookup at `place`; 0 for a miss.
@@ -140,18 +153,28 @@ import CLinux
     }
   }
 
-  /// Reads the nodes that `put` has found; records wait.
+  /// Reads the nodes that `put` has found; records wait. Pages have been read, so an odd entry is a node.
   @inlinable @inline(__always)
   mutating func readFirst(_ reader: NodeReader, _ lists: inout Lists) {
+    // Four at a time: what lies behind the last place must not look like a lookup.
+    // SAFETY (here and below): places below `added`, three behind them, for which there is room, and those on a list.
+    for i in 0..<3 { unsafe entries[added &+ i] = .none }
     var place = 0
     while place < added {
-      // SAFETY (here and below): places below `added`, and those on a list.
-      let node = unsafe entries[place]
-      if node.isNode { locate(place, node, reader) }
-      place &+= 1
+      locateFirst(place, reader)
+      locateFirst(place &+ 1, reader)
+      locateFirst(place &+ 2, reader)
+      locateFirst(place &+ 3, reader)
+      place &+= 4
     }
     if endsSoon { takeFirst(reader, &lists, endsSoon: true) } else { takeFirst(reader, &lists, endsSoon: false) }
     endsSoon = (lists.nodeCount &+ lists.recordCount) &* 8 < added
+  }
+
+  @inlinable @inline(__always)
+  func locateFirst(_ place: Int, _ reader: NodeReader) {
+    let node = unsafe entries[place]
+    if node.raw & 1 != 0 { locate(place, node, unsafe octets[place], reader) }
   }
 
   /// Takes the entries that `readFirst` has located. With `endsSoon`, lookups that go on are set apart by a branch, which the processor
@@ -160,23 +183,29 @@ import CLinux
   func takeFirst(_ reader: NodeReader, _ lists: inout Lists, endsSoon: Bool) {
     var place = 0
     while place < added {
-      var entry = unsafe entries[place]
-      if entry.isNode {
-        entry = reader.entry(at: unsafe positions[place])
-        unsafe entries[place] = entry
-      }
-      if !endsSoon || entry.isLink {
-        reader.prefetch(entry)
-        lists.add(place, entry)
-      }
-      place &+= 1
+      take(place, reader, &lists, endsSoon)
+      take(place &+ 1, reader, &lists, endsSoon)
+      take(place &+ 2, reader, &lists, endsSoon)
+      take(place &+ 3, reader, &lists, endsSoon)
+      place &+= 4
     }
+  }
+
+  @inlinable @inline(__always)
+  func take(_ place: Int, _ reader: NodeReader, _ lists: inout Lists, _ endsSoon: Bool) {
+    var entry = unsafe entries[place]
+    if entry.raw & 1 != 0 {
+      entry = reader.entry(at: unsafe positions[place])
+      unsafe entries[place] = entry
+    }
+    guard !endsSoon || entry.isLink else { return }
+    reader.prefetch(entry)
+    lists.add(place, entry)
   }
 
   /// Reads the node's map, and asks for the entry that it points to.
   @inlinable @inline(__always)
-  func locate(_ place: Int, _ node: Entry, _ reader: NodeReader) {
-    let octet = UInt8(truncatingIfNeeded: unsafe first[place] &>> UInt64(reader.shape(node: node).raw))
+  func locate(_ place: Int, _ node: Entry, _ octet: UInt8, _ reader: NodeReader) {
     let position = reader.position(node: node, octet)
     reader.prefetch(at: position)
     unsafe positions[place] = position
@@ -189,7 +218,9 @@ import CLinux
     var i = 0
     while i < count {
       let place = Int(unsafe lists.nodes[i])
-      locate(place, unsafe entries[place], reader)
+      let node = unsafe entries[place]
+      let octet = UInt8(truncatingIfNeeded: unsafe first[place] &>> UInt64(reader.shape(node: node).raw))
+      locate(place, node, octet, reader)
       i &+= 1
     }
     lists.nodeCount = 0

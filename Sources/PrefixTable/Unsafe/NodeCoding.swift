@@ -13,7 +13,7 @@ extension BlockMemory {
 
   /// Where a node or page keeps the entry of a slot, of which the run is known to be one slot long.
   func entryPosition(_ node: Entry, _ octet: Int) -> Int {
-    node.isNode ? Int(reader.position(node: node, UInt8(octet))) * 4 : position(node) + octet * 4
+    entryPosition(node, place: node.isNode ? reader.rank(node, octet) - 1 : octet)
   }
 
   func shapePosition(_ node: Entry) -> Int { position(node) + (node.isNode ? NodeLayout.shape : PageLayout.shape) }

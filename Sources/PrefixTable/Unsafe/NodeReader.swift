@@ -82,7 +82,7 @@ import CLinux
   /// PrefixTable); an octet has 8 bits, and a node as many entries as its map has bits. Offsets are those of the layouts above.
   @inlinable @inline(__always)
   func word(_ link: Entry, _ tag: UInt32, _ offset: Int) -> UInt32 {
-    unsafe base.load(fromByteOffset: Int(link.raw &- tag) &* 8 &+ offset, as: UInt32.self)
+    unsafe base.load(fromByteOffset: Int(link.raw) &* 8 &+ (offset &- Int(tag) &* 8), as: UInt32.self)
   }
 
   /// Asks for what the entry leads to. A value asks for the arena's first line, which is there at least: a prefetch of what is not
@@ -95,10 +95,9 @@ import CLinux
   /// Which run of the node the slot `octet` belongs to, counted from 1.
   @inlinable @inline(__always)
   func rank(_ node: Entry, _ octet: Int) -> Int {
-    let position = unsafe base + Int(node.raw &- 1) &* 8
-    let word = octet &>> 6
-    let starts = unsafe position.load(fromByteOffset: word &* 8, as: UInt64.self)
-    let before = unsafe position.load(fromByteOffset: NodeLayout.runsBefore &+ word, as: UInt8.self)
+    let (block, word) = unsafe (base + Int(node.raw) &* 8, octet &>> 6)
+    let starts = unsafe block.load(fromByteOffset: word &* 8 &- 8, as: UInt64.self)
+    let before = unsafe block.load(fromByteOffset: word &+ (NodeLayout.runsBefore &- 8), as: UInt8.self)
     return Int(before) &+ (starts &<< UInt64(truncatingIfNeeded: ~octet)).nonzeroBitCount
   }
 
@@ -107,18 +106,20 @@ import CLinux
     Entry(raw: word(node, 1, NodeLayout.entries &- 4 &+ rank(node, octet) &* 4))
   }
 
-  /// Where that entry lies, in words from the arena's begin.
+  /// Where that entry lies, in words from `beforeEntries` on.
   @inlinable @inline(__always)
-  func position(node: Entry, _ octet: UInt8) -> UInt32 {
-    let rank = UInt32(truncatingIfNeeded: rank(node, Int(octet)))
-    return (node.raw &- 1) &* 2 &+ rank &+ UInt32(NodeLayout.entries / 4 - 1)
+  func position(node: Entry, _ octet: UInt8) -> UInt32 { node.raw &* 2 &+ UInt32(truncatingIfNeeded: rank(node, Int(octet))) }
+
+  /// What all positions have in common, in bytes: the instruction that reads adds it for nothing.
+  @inlinable static var beforeEntries: Int { NodeLayout.entries &- 4 &- 8 }
+
+  @inlinable @inline(__always)
+  func entry(at position: UInt32) -> Entry {
+    Entry(raw: unsafe base.load(fromByteOffset: Int(position) &* 4 &+ Self.beforeEntries, as: UInt32.self))
   }
 
   @inlinable @inline(__always)
-  func entry(at position: UInt32) -> Entry { Entry(raw: unsafe base.load(fromByteOffset: Int(position) &* 4, as: UInt32.self)) }
-
-  @inlinable @inline(__always)
-  func prefetch(at position: UInt32) { unsafe clinux_prefetch(base + Int(position) &* 4) }
+  func prefetch(at position: UInt32) { unsafe clinux_prefetch(base + (Int(position) &* 4 &+ Self.beforeEntries)) }
 
   @inlinable @inline(__always)
   func entry(page: Entry, _ octet: Int) -> Entry { Entry(raw: word(page, 3, octet &* 4)) }

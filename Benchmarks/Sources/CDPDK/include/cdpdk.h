@@ -17,7 +17,6 @@ enum dpdk_lookup {
   DPDK_FIB6_AVX512,
 };
 
-
 /// An address as it lies in a packet.
 struct dpdk_ipv6 {
   uint8_t octets[16];
