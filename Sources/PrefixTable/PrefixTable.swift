@@ -31,10 +31,11 @@
 // The writer needs no other memory of what is in the table: a node says which prefixes end in it (OpenNode explains how). The shape
 // of the trie depends on its contents only, not on how they came about.
 //
-// Change. Published blocks are never written. A change copies the blocks on its path (once per transaction), and `commit()` hands
-// out the new root: readers see all of a transaction or nothing of it. The blocks that the old root alone could reach are
-// retired, and come back when QuiescentState says so. A change that runs out of memory is undone, and so is, with `rollback()`,
-// a whole transaction. A snapshot keeps a root and what it reaches.
+// Change. A change copies the blocks on its path (once per transaction), and `commit()` hands out the new root: readers see all of
+// a transaction or nothing of it. The blocks that the old root alone could reach are retired, and come back when QuiescentState
+// says so. A change that runs out of memory is undone, and so is, with `rollback()`, a whole transaction. A snapshot keeps a root
+// and what it reaches. A transaction of one change mostly comes down to one link, which `commit(mayPrecede: true)` stores in the
+// block that readers have: they need not fetch pages anew of which one word differs.
 //
 // Limits. Values up to 2²⁹ − 1, 2²⁴ − 1 prefixes, and the memory given to init. An IPv4 lookup reads at most 4 nodes, an IPv6
 // lookup at most 16, with a record before each at most.
@@ -43,7 +44,8 @@
 //   I1  Lookups give the value of the longest prefix that covers the address, or none; the writer's reading of the trie is that of
 //       the readers.
 //   I2  Every link, and every root handed out, leads to a block of its kind that is not free, by one way only.
-//   I3  A block reachable from a handed-out root is not written; blocks of the open transaction are reachable from its root only.
+//   I3  A block reachable from a handed-out root is not written, but for one link by a transaction that is this one change, and the
+//       numbers of prefixes above it; blocks of the open transaction are reachable from its root only.
 //   I4  Every block has the shape that its contents ask for: runs are as long as can be, hidden prefixes are hidden, nodes have two
 //       prefixes below them and not one link alone, large ones near the root are pages, counts are right.
 //   I5  What hangs below a slot inherits what a lookup would find that ended there: the value of the slot's owner, else what the node
@@ -151,10 +153,13 @@ public final class PrefixTable {
     let block = openView.block(of: prefix.instanceID.rawValue)
     var roots = block == 0 ? .none : writer.reader.roots(instance: block)
     do {
+      let old = roots.root(prefix.prefix.family)
+      let new = try body(&writer, old)
       switch prefix.prefix.family {
-      case .ipv4: roots.ipv4 = try body(&writer, roots.ipv4)
-      case .ipv6: roots.ipv6 = try body(&writer, roots.ipv6)
+      case .ipv4: roots.ipv4 = new
+      case .ipv6: roots.ipv6 = new
       }
+      writer.finishTrie(from: old, to: new)
       let previous = writer.previous
       directory = try setInstance(prefix.instanceID, block, roots)
       writer.finish(previous: previous)
@@ -182,8 +187,11 @@ public final class PrefixTable {
 
   // MARK: - Transactions
 
-  /// Seals the open transaction and returns the view to publish. After publishing, call `retire(epoch:)`.
-  public func commit() -> TableView {
+  /// Seals the open transaction and returns the view to publish. After publishing, call `retire(epoch:)`. With `mayPrecede`, a
+  /// transaction of one change may take effect before the view is published, for readers of the last one: they then fetch only what
+  /// differs anew, and a batch may be answered partly by either version. Not while there are snapshots.
+  public func commit(mayPrecede: Bool = false) -> TableView {
+    if mayPrecede, holds.oldest == nil, writer.commitInPlace() { directory = committedDirectory }
     superseded += writer.commit()
     committedDirectory = directory
     committedCount = count

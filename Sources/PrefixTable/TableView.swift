@@ -98,7 +98,7 @@ public struct TableView: Sendable {
 }
 
 extension NodeReader {
-  /// Follows `entry` to the end: a value or none. What is published is not written (I3), and each link in it leads at least one octet
+  /// Follows `entry` to the end: a value or none. However links change meanwhile (I3), each leads at least one octet
   /// deeper (I4), or from a record to a node: 16 nodes and as many records end every walk. The address is in the order of the wire.
   @inlinable
   func walk(_ entry: Entry, _ first: UInt64, _ second: UInt64) -> Entry {

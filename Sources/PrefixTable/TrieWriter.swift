@@ -6,6 +6,10 @@
 // A change reads blocks that readers may see and writes only to blocks it has allocated itself. Blocks of the open transaction,
 // which nobody else can see, may be changed in place, but that is put down as a patch; so are blocks to be dropped. Only when
 // nothing can fail any more are the patches made: a change that runs out of memory leaves no trace.
+//
+// Most of what a change copies are the blocks above the one that differs, which then say nothing new but where the copy below is. When
+// a transaction is one such change, `commit` lets the old blocks stand instead, stores the one link that is new, and takes the copies,
+// which nobody has seen, back: so many lines less that readers must fetch anew.
 
 /// Why a change is not made.
 enum ChangeFailure: Error {
@@ -33,11 +37,28 @@ struct TrieWriter: ~Copyable {
 
   // The change under way.
   private var allocated: [Block] = []
-  private var patches: [(position: Int, word: UInt32)] = []
+  private typealias Patch = (position: Int, word: UInt32)
+  private var patches: [Patch] = []
   private var dropped: [Block] = []
+
+  /// A block that was copied only to lead elsewhere, and to count its prefixes anew.
+  private struct Detour {
+    var old: Block
+    var copy: Block
+    /// Where the old block keeps the link and its shape, and what the copy has there.
+    var link: Patch
+    var shape: Patch?
+  }
+  /// Those of the change under way, from below, as far as one leads to the other.
+  private var detours: [Detour] = []
+  /// Those of the open transaction's first change, if they lead up to the root, and how much of `fresh` and `superseded` the change of
+  /// the trie takes; the rest is the directory's.
+  private var way: [Detour] = []
+  private var wayEnd = (fresh: 0, superseded: 0)
 
   /// What the open transaction has allocated. Some of it may have been released since.
   private var fresh: [Block] = []
+  private var changeCount = 0
   /// What readers may still see and the next commit makes unreachable.
   private(set) var superseded: [Block] = []
 
@@ -270,6 +291,7 @@ struct TrieWriter: ~Copyable {
     if reader.target(record: record) == target { return record }
     let copy = try writable(record)
     patch(memory.targetPosition(copy), target.raw)
+    detour(record, copy, (memory.targetPosition(record), target.raw), nil)
     return copy
   }
 
@@ -285,13 +307,17 @@ struct TrieWriter: ~Copyable {
     }
     if added == 0, reader.entry(subtree, octet) == link { return subtree }
     let copy = try writable(subtree)
+    let newShape = NodeShape(depth: shape.depth, prefixCount: prefixCount).raw
     patch(memory.entryPosition(copy, octet), link.raw)
-    patch(memory.shapePosition(copy), NodeShape(depth: shape.depth, prefixCount: prefixCount).raw)
+    patch(memory.shapePosition(copy), newShape)
+    detour(
+      subtree, copy, (memory.entryPosition(subtree, octet), link.raw), added == 0 ? nil : (memory.shapePosition(subtree), newShape))
     return copy
   }
 
   /// The open node as a block, in place of `old`.
   private mutating func replace(_ old: Entry) throws(ChangeFailure) -> Entry {
+    detours.removeAll(keepingCapacity: true)
     drop(old)
     return try encode()
   }
@@ -326,6 +352,10 @@ struct TrieWriter: ~Copyable {
 
   private mutating func patch(_ position: Int, _ word: UInt32) { patches.append((position, word)) }
 
+  private mutating func detour(_ old: Entry, _ copy: Entry, _ link: Patch, _ shape: Patch?) {
+    if old != copy { detours.append(Detour(old: old.block, copy: copy.block, link: link, shape: shape)) }
+  }
+
   private mutating func drop(_ link: Entry) { dropped.append(link.block) }
 
   // MARK: - Instances
@@ -349,14 +379,33 @@ struct TrieWriter: ~Copyable {
 
   // MARK: - The end of a change, the end of a transaction
 
+  /// The trie has its new root; what follows is the directory's.
+  mutating func finishTrie(from old: Entry, to new: Entry) {
+    guard changeCount == 0 else { return }
+    swap(&way, &detours)
+    wayEnd = (allocated.count, dropped.count)
+    var above = new
+    for detour in way.reversed() {
+      guard above.isLink, above.block == detour.copy else { return way.removeAll(keepingCapacity: true) }
+      above = Entry(raw: detour.link.word)
+    }
+    if way.last?.old != old.block { way.removeAll(keepingCapacity: true) }
+  }
+
   /// The change is complete: nothing can fail any more. `previous` is what its prefix had, not what the directory had.
   mutating func finish(previous: Entry) {
     self.previous = previous
     for patch in patches { memory.setWord(patch.position, patch.word) }
     fresh.append(contentsOf: allocated)
     for block in dropped {
-      if memory.isFresh(block) { memory.release(block) } else { superseded.append(block) }
+      if memory.isFresh(block) {
+        memory.release(block)
+        way.removeAll(keepingCapacity: true)
+      } else {
+        superseded.append(block)
+      }
     }
+    changeCount += 1
     forgetChange()
   }
 
@@ -370,20 +419,40 @@ struct TrieWriter: ~Copyable {
     patches.removeAll(keepingCapacity: true)
     allocated.removeAll(keepingCapacity: true)
     dropped.removeAll(keepingCapacity: true)
+    detours.removeAll(keepingCapacity: true)
+  }
+
+  /// Makes a transaction of one change visible under the old roots, if one link says it all, and takes back the copies above. False:
+  /// nothing is done.
+  mutating func commitInPlace() -> Bool {
+    guard changeCount == 1, let lowest = way.first else { return false }
+    for detour in way { if let shape = detour.shape { memory.publish(shape.position, shape.word) } }
+    memory.publish(lowest.link.position, lowest.link.word)
+    for detour in way { memory.release(detour.copy) }
+    for block in fresh[wayEnd.fresh...] { memory.release(block) }
+    fresh.removeSubrange(wayEnd.fresh...)
+    superseded.removeSubrange(wayEnd.superseded...)
+    superseded.removeAll { old in way.contains { $0.old == old } }
+    return true
   }
 
   /// Seals what the transaction has made. Returns what it makes unreachable.
   mutating func commit() -> [Block] {
     for block in fresh { memory.settle(block) }
-    fresh.removeAll(keepingCapacity: true)
-    defer { superseded.removeAll(keepingCapacity: true) }
+    defer { forgetTransaction() }
     return superseded
   }
 
   /// Takes back what the transaction has made.
   mutating func rollback() {
     for block in fresh where memory.isFresh(block) { memory.release(block) }
+    forgetTransaction()
+  }
+
+  private mutating func forgetTransaction() {
     fresh.removeAll(keepingCapacity: true)
     superseded.removeAll(keepingCapacity: true)
+    way.removeAll(keepingCapacity: true)
+    changeCount = 0
   }
 }

@@ -9,11 +9,13 @@ import PrefixTable
 import Synchronization
 import Wire
 
-/// What both threads see.
+/// What both threads see: what the writer stores and what the reader stores on lines of their own, as in the router.
 private final class Shared: Sendable {
   let token: Atomic<UInt32>
-  let lookups = Atomic<Int>(0)
   let stop = Atomic<Bool>(false)
+  private let between = [16 of UInt64](repeating: 0)
+  let lookups = Atomic<Int>(0)
+  private let behind = [16 of UInt64](repeating: 0)
   let quiescent = QuiescentState()
   init(_ view: TableView) { token = Atomic(view.token) }
 }
@@ -101,7 +103,7 @@ enum Updates {
   }
 
   private static func publish(_ table: PrefixTable, _ shared: Shared) {
-    shared.token.store(table.commit().token, ordering: .releasing)
+    shared.token.store(table.commit(mayPrecede: true).token, ordering: .releasing)
     table.retire(epoch: shared.quiescent.advance())
     table.reclaim(oldest: shared.quiescent.oldest())
   }

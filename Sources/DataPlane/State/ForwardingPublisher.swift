@@ -35,6 +35,8 @@ public final class ForwardingPublisher {
   private var sets: HandleTable
   private var mappings: MappingRecords
   private var state: ForwardingState
+  /// Whether more of it than the table differs from what is published.
+  private var hasNewSettings = false
   /// What to free, with the epoch after which it may be; `unpublished` waits for the next epoch.
   private var unpublished: [Reclamation] = []
   private var waiting: [(epoch: UInt64, reclamation: Reclamation)] = []
@@ -126,11 +128,15 @@ public final class ForwardingPublisher {
     do { unpublished.append(.mapping(try table.delete(prefix))) } catch { throw .table(error) }
   }
 
-  public func setSettings(_ settings: EngineSettings) { state.settings = settings }
+  public func setSettings(_ settings: EngineSettings) {
+    state.settings = settings
+    hasNewSettings = true
+  }
 
   /// At most 16 ports; `port` is 0…15.
   public func setPort(_ port: Int, _ new: PortState?) {
     precondition((0..<ForwardingState.maximumPorts).contains(port))
+    hasNewSettings = true
     unpublished.append(.vlanTable(state.vlanInstances[port]))
     state.roles[port] = new?.role.rawValue ?? 0
     state.untaggedInstance[port] = new?.instance?.rawValue ?? ForwardingState.noInstance
@@ -150,6 +156,7 @@ public final class ForwardingPublisher {
     guard max(ipv4.count, ipv6.count) <= ForwardingState.maximumRLOCs else {
       throw .full("RLOC of one family", limit: ForwardingState.maximumRLOCs)
     }
+    hasNewSettings = true
     (state.ownIPv4Count, state.ownIPv6Count) = (ipv4.count, ipv6.count)
     for (i, address) in ipv4.enumerated() { state.ownIPv4[i] = address }
     for (i, address) in ipv6.enumerated() { state.ownIPv6[i] = address }
@@ -165,15 +172,18 @@ public final class ForwardingPublisher {
       if !isWithin, prefix.prefix.length <= 64, count < ForwardingState.maximumLocalSpaces / 2 { widest.append(prefix) }
     }
     let spaces = widest.compactMap(LocalSpace.init)
+    hasNewSettings = true
     state.localSpaceCount = spaces.count
     for (i, space) in spaces.enumerated() { state.localSpaces[i] = space }
   }
 
   // MARK: - Publication
 
-  /// Makes all collected changes visible in one swap, and frees what the workers have left behind.
+  /// Makes all collected changes visible in one swap, and frees what the workers have left behind. One mapping alone may be seen by
+  /// workers in the middle of a batch.
   public func publish() {
-    state.table = table.commit()
+    state.table = table.commit(mayPrecede: !hasNewSettings)
+    hasNewSettings = false
     state.generation &+= 1
     unpublished.append(.state(root.publish(ForwardingStateReader(state))))
     startEpoch()

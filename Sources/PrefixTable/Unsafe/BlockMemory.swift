@@ -21,6 +21,7 @@
 //   B3  A line of halves has at least one half in use; it is in the list of half-free lines when one of them is free.
 
 import Glibc
+import Synchronization
 
 /// The arena and its allocator. Thread: slow path.
 @safe struct BlockMemory: ~Copyable {
@@ -285,6 +286,10 @@ import Glibc
   // PrefixTable) and to free stretches.
   func word(_ at: Int) -> UInt32 { unsafe memory.base.load(fromByteOffset: at, as: UInt32.self) }
   func setWord(_ at: Int, _ word: UInt32) { unsafe memory.base.storeBytes(of: word, toByteOffset: at, as: UInt32.self) }
+  /// Stores a word that readers may be reading; they see all that was written before it.
+  func publish(_ at: Int, _ word: UInt32) {
+    unsafe (memory.base + at).assumingMemoryBound(to: Atomic<UInt32>.self).pointee.store(word, ordering: .releasing)
+  }
   func octet(_ at: Int) -> UInt8 { unsafe memory.base.load(fromByteOffset: at, as: UInt8.self) }
   func setOctet(_ at: Int, _ octet: UInt8) { unsafe memory.base.storeBytes(of: octet, toByteOffset: at, as: UInt8.self) }
   func setDoubleWord(_ at: Int, _ word: UInt64) { unsafe memory.base.storeBytes(of: word, toByteOffset: at, as: UInt64.self) }

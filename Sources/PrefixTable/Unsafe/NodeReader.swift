@@ -20,6 +20,7 @@
 // Addresses are halves of 8 octets in the order of the wire, as they lie in a packet: the first octet is the lowest.
 
 import CLinux
+import Synchronization
 
 /// What a node knows about itself besides its slots.
 @frozen @usableFromInline struct NodeShape: Equatable {
@@ -85,6 +86,21 @@ import CLinux
     unsafe base.load(fromByteOffset: Int(link.raw) &* 8 &+ (offset &- Int(tag) &* 8), as: UInt32.self)
   }
 
+  /// The same of a word that the writer may store meanwhile (`BlockMemory.publish`). What an entry leads to was written before, and its
+  /// address depends on the entry: processors keep that order. ThreadSanitizer does not know of it.
+  @inlinable @inline(__always)
+  func entry(_ link: Entry, _ tag: UInt32, _ offset: Int) -> Entry { entry(atByte: Int(link.raw) &* 8 &+ (offset &- Int(tag) &* 8)) }
+
+  @inlinable @inline(__always)
+  func entry(atByte offset: Int) -> Entry {
+    let word = unsafe (base + offset).assumingMemoryBound(to: Atomic<UInt32>.self)
+    #if THREAD_SANITIZER
+      return Entry(raw: unsafe word.pointee.load(ordering: .acquiring))
+    #else
+      return Entry(raw: unsafe word.pointee.load(ordering: .relaxed))
+    #endif
+  }
+
   /// Asks for what the entry leads to. A value asks for the arena's first line, which is there at least: a prefetch of what is not
   /// mapped costs a walk through the page tables, each time.
   @inlinable @inline(__always)
@@ -103,7 +119,7 @@ import CLinux
 
   @inlinable @inline(__always)
   func entry(node: Entry, _ octet: Int) -> Entry {
-    Entry(raw: word(node, 1, NodeLayout.entries &- 4 &+ rank(node, octet) &* 4))
+    entry(node, 1, NodeLayout.entries &- 4 &+ rank(node, octet) &* 4)
   }
 
   /// Where that entry lies, in words from `beforeEntries` on.
@@ -114,15 +130,13 @@ import CLinux
   @inlinable static var beforeEntries: Int { NodeLayout.entries &- 4 &- 8 }
 
   @inlinable @inline(__always)
-  func entry(at position: UInt32) -> Entry {
-    Entry(raw: unsafe base.load(fromByteOffset: Int(position) &* 4 &+ Self.beforeEntries, as: UInt32.self))
-  }
+  func entry(at position: UInt32) -> Entry { entry(atByte: Int(position) &* 4 &+ Self.beforeEntries) }
 
   @inlinable @inline(__always)
   func prefetch(at position: UInt32) { unsafe clinux_prefetch(base + (Int(position) &* 4 &+ Self.beforeEntries)) }
 
   @inlinable @inline(__always)
-  func entry(page: Entry, _ octet: Int) -> Entry { Entry(raw: word(page, 3, octet &* 4)) }
+  func entry(page: Entry, _ octet: Int) -> Entry { entry(page, 3, octet &* 4) }
 
   @inlinable @inline(__always)
   func inherited(node: Entry) -> Entry { Entry(raw: word(node, 1, NodeLayout.inherited)) }
@@ -131,10 +145,10 @@ import CLinux
   func inherited(page: Entry) -> Entry { Entry(raw: word(page, 3, PageLayout.inherited)) }
 
   @inlinable @inline(__always)
-  func shape(node: Entry) -> NodeShape { NodeShape(raw: word(node, 1, NodeLayout.shape)) }
+  func shape(node: Entry) -> NodeShape { NodeShape(raw: entry(node, 1, NodeLayout.shape).raw) }
 
   @inlinable @inline(__always)
-  func shape(page: Entry) -> NodeShape { NodeShape(raw: word(page, 3, PageLayout.shape)) }
+  func shape(page: Entry) -> NodeShape { NodeShape(raw: entry(page, 3, PageLayout.shape).raw) }
 
   // MARK: - Records
 
@@ -146,7 +160,7 @@ import CLinux
   }
 
   @inlinable @inline(__always)
-  func target(record: Entry) -> Entry { Entry(raw: word(record, 2, RecordLayout.target)) }
+  func target(record: Entry) -> Entry { entry(record, 2, RecordLayout.target) }
 
   @inlinable @inline(__always)
   func inherited(record: Entry) -> Entry { Entry(raw: word(record, 2, RecordLayout.inherited)) }
