@@ -11,7 +11,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 ROOT := $(if $(SUDO),sudo env "PATH=$(PATH)",)
 RELEASE := swift build -c release --product xtr
 
-.PHONY: help demo test bench lint install build tsan compliance format clean
+.PHONY: help demo test bench lint install build compliance format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -188,8 +188,9 @@ public final class PrefixTable {
   // MARK: - Transactions
 
   /// Seals the open transaction and returns the view to publish. After publishing, call `retire(epoch:)`. With `mayPrecede`, a
-  /// transaction of one change may take effect before the view is published, for readers of the last one: they then fetch only what
-  /// differs anew, and a batch may be answered partly by either version. Not while there are snapshots.
+  /// transaction of one change may take effect before the view is published, for readers of earlier ones: they then fetch only what
+  /// differs anew. Each answer is that of a version that was current while the batch ran, but not all of a batch that of the same. Not while
+  /// there are snapshots.
   public func commit(mayPrecede: Bool = false) -> TableView {
     if mayPrecede, holds.oldest == nil, writer.commitInPlace() { directory = committedDirectory }
     superseded += writer.commit()

@@ -47,10 +47,11 @@ public struct TableView: Sendable {
     self.root = root
   }
 
-  /// One word that stands for the version: what a writer publishes to readers that have a view of the table already.
+  /// One word that stands for the view: what a writer publishes to readers that have a view of the table already. Versions that differ
+  /// in one prefix may share it.
   public var token: UInt32 { @inlinable get { root.raw } }
 
-  /// The version that `token`, of a view of the same table, stands for.
+  /// The view that `token`, of a view of the same table, stands for.
   @inlinable public func at(_ token: UInt32) -> TableView { TableView(nodes: nodes, root: Entry(raw: token)) }
 
   /// The roots of instance `iid` (24 bits). At most 3 nodes are read.

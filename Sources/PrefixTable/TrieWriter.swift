@@ -234,6 +234,7 @@ struct TrieWriter: ~Copyable {
 
   /// What takes the place of the open node when it has become superfluous: one prefix alone, or one link alone.
   private mutating func collapse(_ old: Entry, _ key: BitPrefix) throws(ChangeFailure) -> Entry? {
+    assert(detours.isEmpty, "what is below has gone, or ends here")
     if let run = node.onlyLink {
       drop(old)
       let link = node.entry(run)
@@ -381,6 +382,7 @@ struct TrieWriter: ~Copyable {
 
   /// The trie has its new root; what follows is the directory's.
   mutating func finishTrie(from old: Entry, to new: Entry) {
+    defer { detours.removeAll(keepingCapacity: true) }
     guard changeCount == 0 else { return }
     swap(&way, &detours)
     wayEnd = (allocated.count, dropped.count)

@@ -197,6 +197,30 @@ import Wire
     #expect(!publisher.isWaiting)
   }
 
+  @Test func `one mapping alone keeps the root of the table, unless a worker may still have other settings`() throws {
+    let rig = try Rig.twoSites()
+    let publisher = rig.publisher
+    let set = try publisher.addSet(LocatorSet(.drop))
+    for i in 0..<600 { try publisher.setMapping(Rig.eid("11.\(i / 256).\(i % 256).0/24"), set: set, counters: 60) }
+    publisher.publish()
+    let worker = try #require(publisher.quiescentState.register())
+    worker.online()
+    var token = publisher.table.view.token
+    func keepsRoot(_ settings: EngineSettings? = nil) throws -> Bool {
+      try publisher.setMapping(Rig.eid("11.0.7.0/24"), set: set, counters: 60)
+      if let settings { publisher.setSettings(settings) }
+      publisher.publish()
+      defer { token = publisher.table.view.token }
+      return publisher.table.view.token == token
+    }
+    #expect(try keepsRoot())
+    #expect(try !keepsRoot(EngineSettings()), "the mapping and the settings come together")
+    #expect(try !keepsRoot(), "the worker may still have the settings before")
+    worker.quiescent()
+    #expect(try keepsRoot())
+    worker.offline()
+  }
+
   // MARK: - Limits and refusals
 
   @Test func `a full mapping table refuses by its limit, and the table is as it was`() throws {

@@ -101,7 +101,7 @@ extension Atomic<Int> {
   /// From the longest to the shortest, which of the nested prefixes cover each question.
   static let covering: [[UInt32]] = [[0], [1, 0], [2, 1, 0], [3, 2, 1, 0], [4], [5, 4]]
 
-  /// Version v puts prefix v mod 6 in, or takes it out when it is there. What its value is in this version: 0 when it is not there.
+  /// Version v puts prefix v mod 6 in, or takes it out when it is there; sometimes another prefix changes as well. What its value is in this version: 0 when it is not there.
   private static func value(of which: UInt32, in version: UInt32) -> UInt32 {
     let count = UInt32(nested.count)
     let first = which == 0 ? count : which
@@ -117,6 +117,7 @@ extension Atomic<Int> {
       let which = version % UInt32(prefixes.count)
       let value = Self.value(of: which, in: version)
       if value == 0 { try table.delete(prefixes[Int(which)]) } else { try table.insert(prefixes[Int(which)], value: value) }
+      if version % 7 == 0 { try table.update(EIDPrefix(.zero, try IPPrefix(parsing: "10.200.0.0/24")), value: version) }
     }
     let inPlace = try Self.race(write) { answers, versions in
       answers.indices.allSatisfy { i in

@@ -35,8 +35,9 @@ public final class ForwardingPublisher {
   private var sets: HandleTable
   private var mappings: MappingRecords
   private var state: ForwardingState
-  /// Whether more of it than the table differs from what is published.
+  /// Whether more of it than the table differs from what is published, and the epoch after which no worker has what was before.
   private var hasNewSettings = false
+  private var settingsEpoch: UInt64 = 0
   /// What to free, with the epoch after which it may be; `unpublished` waits for the next epoch.
   private var unpublished: [Reclamation] = []
   private var waiting: [(epoch: UInt64, reclamation: Reclamation)] = []
@@ -180,10 +181,9 @@ public final class ForwardingPublisher {
   // MARK: - Publication
 
   /// Makes all collected changes visible in one swap, and frees what the workers have left behind. One mapping alone may be seen by
-  /// workers in the middle of a batch.
+  /// workers in the middle of a batch, when all of them have the settings that it is published with.
   public func publish() {
-    state.table = table.commit(mayPrecede: !hasNewSettings)
-    hasNewSettings = false
+    state.table = table.commit(mayPrecede: !hasNewSettings && quiescentState.oldest() >= settingsEpoch)
     state.generation &+= 1
     unpublished.append(.state(root.publish(ForwardingStateReader(state))))
     startEpoch()
@@ -208,6 +208,7 @@ public final class ForwardingPublisher {
 
   private func startEpoch() {
     let epoch = quiescentState.advance()
+    if hasNewSettings { (hasNewSettings, settingsEpoch) = (false, epoch) }
     table.retire(epoch: epoch)
     for reclamation in unpublished { waiting.append((epoch, reclamation)) }
     unpublished.removeAll(keepingCapacity: true)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The published state: one immutable root that every worker reads at the start of a batch, and everything it leads to.
+// The published state: one root that every worker reads at the start of a batch, and everything it leads to.
 //
 //     StateRoot ──▶ ForwardingState ──▶ TableView     (IID, address) → mapping index
 //      (one word)      │ settings, ports     │
@@ -10,8 +10,8 @@
 //                      └──▶ HandleReader    template → ready header             two lines
 //
 // The slow path (ForwardingPublisher) builds a new root for a change of prefixes, ports or settings and swaps the one word:
-// overlapping prefixes change together. A change of what a set or template *is* (a locator went down, a neighbour got a new
-// address) swaps one pointer in place and touches no prefix.
+// overlapping prefixes change together. One prefix that changes alone may be seen by workers of the root before. A change of what a
+// set or template *is* (a locator went down, a neighbour got a new address) swaps one pointer in place and touches no prefix.
 
 import PrefixTable
 import Wire

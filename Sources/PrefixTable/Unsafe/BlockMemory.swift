@@ -282,8 +282,8 @@ import Synchronization
 
   // MARK: - Words
 
-  // SAFETY (of all): positions are those of lines below `limit`; the writer writes only to blocks of the open transaction (I3 of
-  // PrefixTable) and to free stretches.
+  // SAFETY (of all): positions are those of lines below `limit`; the writer writes only to blocks of the open transaction and to
+  // free stretches, and with `publish` what I3 of PrefixTable allows.
   func word(_ at: Int) -> UInt32 { unsafe memory.base.load(fromByteOffset: at, as: UInt32.self) }
   func setWord(_ at: Int, _ word: UInt32) { unsafe memory.base.storeBytes(of: word, toByteOffset: at, as: UInt32.self) }
   /// Stores a word that readers may be reading; they see all that was written before it.
