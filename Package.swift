@@ -30,6 +30,7 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
     .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
@@ -47,13 +48,15 @@ let package = Package(
     .target(name: "DataPlane", dependencies: ["CLinux", "Wire", "PrefixTable", "XDP"], swiftSettings: strict),
     .target(name: "Netlink", dependencies: ["CLinux", "Wire"], swiftSettings: strict),
     .target(name: "MapCache", dependencies: ["Wire", "PrefixTable"]),
+    .target(name: "ControlPlane", dependencies: ["Wire", "MapCache", .product(name: "Crypto", package: "swift-crypto")]),
     .target(name: "ControlAPI", dependencies: ["Wire"]),
     // Network namespaces, traffic endpoints and captures, for `xtr demo`, the namespace tests and the benchmarks.
     .target(name: "Lab", dependencies: ["CLinux", "Wire", "ControlAPI"]),
     .executableTarget(
       name: "xtr",
       dependencies: [
-        "CLinux", "Wire", "PrefixTable", "XDP", "DataPlane", "Netlink", "MapCache", "ControlAPI", "Lab", "TOMLKit",
+        "CLinux", "Wire", "PrefixTable", "XDP", "DataPlane", "Netlink", "MapCache", "ControlPlane", "ControlAPI", "Lab",
+        "TOMLKit",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
@@ -73,6 +76,7 @@ let package = Package(
       exclude: ["Fixtures"]),
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "Wire", "CLinux", "TestSupport"]),
     .testTarget(name: "MapCacheTests", dependencies: ["MapCache", "Wire"]),
+    .testTarget(name: "ControlPlaneTests", dependencies: ["ControlPlane", "MapCache", "Wire", "TestSupport"]),
     .testTarget(name: "ControlAPITests", dependencies: ["ControlAPI", "TestSupport"]),
     .testTarget(name: "xtrTests", dependencies: ["xtr", "ControlAPI"]),
     .testTarget(name: "LabTests", dependencies: ["Lab", "Wire"]),

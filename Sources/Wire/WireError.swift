@@ -9,6 +9,20 @@ public enum WireFormat: String, Sendable {
   case ipv6 = "IPv6 header"
   case udp = "UDP header"
   case lisp = "LISP header"
+  // RFC 9301 section 5, RFC 8060
+  case control = "control message"
+  case mapRequest = "Map-Request"
+  case mapReply = "Map-Reply"
+  case mapRegister = "Map-Register"
+  case mapNotify = "Map-Notify"
+  case mapNotifyAck = "Map-Notify-Ack"
+  case mapReferral = "Map-Referral"
+  case encapsulatedControl = "Encapsulated Control Message"
+  case eidRecord = "EID-record"
+  case locatorRecord = "RLOC-record"
+  case address = "AFI-encoded address"
+  case lcaf = "LISP canonical address"
+  case xtrIdentity = "xTR-ID and site-ID"
 }
 
 /// A parse error: the format and what is wrong.
@@ -17,6 +31,8 @@ public enum WireError: Error, Equatable, CustomStringConvertible {
   case truncated(WireFormat, needed: Int, available: Int)
   /// A field with a value that the format does not allow.
   case invalid(WireFormat, field: String, value: UInt64)
+  /// Bytes after the end of what the format describes.
+  case trailing(WireFormat, byteCount: Int)
 
   public var description: String {
     switch self {
@@ -24,6 +40,8 @@ public enum WireError: Error, Equatable, CustomStringConvertible {
       "\(format.rawValue): \(needed) bytes needed, \(available) there"
     case .invalid(let format, let field, let value):
       "\(format.rawValue): \(field) cannot be \(value)"
+    case .trailing(let format, let byteCount):
+      "\(format.rawValue): \(byteCount) bytes too many"
     }
   }
 }
