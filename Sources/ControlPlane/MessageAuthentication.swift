@@ -102,7 +102,7 @@ public struct AuthenticationKey: Hashable, Sendable, CustomStringConvertible {
 
   /// Compares in a time that does not depend on where they differ.
   private static func areEqual(_ a: ArraySlice<UInt8>, _ b: [UInt8]) -> Bool {
-    a.count == b.count && zip(a, b).reduce(UInt8(0)) { $0 | $1.0 ^ $1.1 } == 0
+    a.count == b.count && zip(a, b).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
   }
 }
 
