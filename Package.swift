@@ -40,6 +40,7 @@ let package = Package(
       name: "CLinux",
       cSettings: [.unsafeFlags(["-O2"])],
       linkerSettings: [.linkedLibrary("xdp"), .linkedLibrary("bpf"), .linkedLibrary("mnl")]),
+    .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .target(name: "Wire", swiftSettings: strict),
     .target(name: "PrefixTable", dependencies: ["CLinux", "Wire"], swiftSettings: strict),
     .target(
@@ -55,7 +56,7 @@ let package = Package(
     .executableTarget(
       name: "xtr",
       dependencies: [
-        "CLinux", "Wire", "PrefixTable", "XDP", "DataPlane", "Netlink", "MapCache", "ControlPlane", "ControlAPI", "Lab",
+        "CLinux", "CSQLite", "Wire", "PrefixTable", "XDP", "DataPlane", "Netlink", "MapCache", "ControlPlane", "ControlAPI", "Lab",
         "TOMLKit",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),

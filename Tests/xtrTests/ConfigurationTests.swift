@@ -102,7 +102,7 @@ import Wire
       ])
     #expect(configuration.instances == [Configuration.Instance(id: seven, table: 102)])
     #expect(
-      configuration.database == [
+      configuration.database.map(\.eid) == [
         EIDPrefix(.zero, try IPPrefix(parsing: "10.1.0.0/24")), EIDPrefix(seven, try IPPrefix(parsing: "2001:db8:1::/48")),
       ])
     let locators = [
@@ -135,7 +135,7 @@ import Wire
     // Keys.
     (
       ports + "[routr]\n",
-      ":7: routr: unknown key; expected \"router\", \"encapsulation\", \"decapsulation\", \"interface\", \"instance\", \"database\" or \"mapping\""
+      ":7: routr: unknown key; expected \"router\", \"encapsulation\", \"decapsulation\", \"interface\", \"instance\", \"database\", \"mapping-system\", \"map-cache\" or \"mapping\""
     ),
     (
       ports + "[router]\n\nworker = 2\n",
@@ -204,7 +204,7 @@ import Wire
     ),
     (
       ports + "[[interface]]\nname = \"x\"\nrole = \"core\"\nrlocs = []\n",
-      ":10: interface[2].rlocs: expected at least one address; leave the key out to take all global addresses of the interface"
+      ":10: interface[2].rlocs: expected at least one address; leave the key out to take all global addresses"
     ),
     (
       ports + "[[interface]]\nname = \"x\"\nrole = \"core\"\nrlocs = [\"224.0.0.1\"]\n",

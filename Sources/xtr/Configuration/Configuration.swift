@@ -20,7 +20,10 @@ struct Configuration: Sendable, Equatable {
   /// Instances whose sites live in another kernel routing table than the main one; IDs differ.
   var instances: [Instance] = []
   /// Our own EID-prefixes, each once, in the file's order.
-  var database: [EIDPrefix] = []
+  var database: [Database] = []
+  /// How to ask for mappings and to register ours; nil: mappings are static or come over the control socket.
+  var mappingSystem: MappingSystem?
+  var mapCache = MapCache()
   /// Static mappings, each EID-prefix once, none of them a database prefix; never with a time to live.
   var mappings: [ControlMapping] = []
 
@@ -120,6 +123,12 @@ struct Configuration: Sendable, Equatable {
     /// 1…4094.
     var id: UInt16
     var instanceID: InstanceID
+  }
+
+  struct Database: Sendable, Equatable {
+    var eid: EIDPrefix
+    /// What is registered and answered; nil: all our RLOCs, priority 1 and equal shares.
+    var locators: [ControlLocator]?
   }
 
   struct Instance: Sendable, Equatable {

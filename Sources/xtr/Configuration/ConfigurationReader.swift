@@ -6,54 +6,21 @@
 
 import ControlAPI
 import Logging
-import TOMLKit
 import Wire
 
 extension Configuration {
   /// Reads and checks `file`; touches nothing. Thread: any but a worker.
-  static func load(file: String) throws(ConfigurationErrors) -> Configuration {
-    let bytes: [UInt8]
-    do throws(InputFile.Unreadable) {
-      bytes = try InputFile.read(file)
-    } catch {
-      throw ConfigurationErrors(problems: [
-        ConfigurationProblem(file: file, line: nil, key: "", message: "cannot be read: \(error.reason)")
-      ])
-    }
-    return try parse(bytes, file: file)
-  }
+  static func load(file: String) throws(ConfigurationErrors) -> Configuration { try check(ConfigurationFile(reading: file)) }
 
   /// Reads and checks the text of `file`.
   static func parse(_ bytes: [UInt8], file: String) throws(ConfigurationErrors) -> Configuration {
-    func fault(_ line: Int?, _ message: String) -> ConfigurationErrors {
-      ConfigurationErrors(problems: [ConfigurationProblem(file: file, line: line, key: "", message: message)])
-    }
-    // TOMLKit takes a C string: it would not see what stands behind a zero.
-    if let zero = bytes.firstIndex(of: 0) { throw fault(lineNumber(bytes[..<zero]), "expected text, found a zero byte") }
-    guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw fault(firstLineNotUTF8(bytes), "expected UTF-8 text, found bytes that are not")
-    }
-    let table: TOMLTable
-    do {
-      table = try TOMLTable(string: text)
-    } catch let error as TOMLParseError {
-      throw fault(error.source.begin.line, "not TOML: \(error.description)")
-    } catch {
-      throw fault(nil, "not TOML: \(error)")
-    }
-    guard case .table(let members) = ConfigurationValue.table(of: table) else { throw fault(nil, "not TOML: no table") }
-    let problems = ProblemList(file: file, text: text)
-    let configuration = ConfigurationReader(problems: problems).read(members)
-    guard problems.isEmpty else { throw problems.errors() }
-    return configuration
+    try check(ConfigurationFile(parsing: bytes, file: file))
   }
 
-  private static func lineNumber(_ bytes: ArraySlice<UInt8>) -> Int { bytes.count { $0 == 0x0A } + 1 }
-
-  private static func firstLineNotUTF8(_ bytes: [UInt8]) -> Int? {
-    bytes.split(separator: 0x0A, omittingEmptySubsequences: false)
-      .firstIndex { String(validating: $0, as: UTF8.self) == nil }
-      .map { $0 + 1 }
+  private static func check(_ file: ConfigurationFile) throws(ConfigurationErrors) -> Configuration {
+    let configuration = ConfigurationReader(problems: file.problems).read(file.members)
+    guard file.problems.isEmpty else { throw file.problems.errors() }
+    return configuration
   }
 }
 
@@ -64,7 +31,9 @@ struct ConfigurationReader {
   func read(_ members: [String: ConfigurationValue]) -> Configuration {
     let root = TableReader(
       members, path: "",
-      keys: ["router", "encapsulation", "decapsulation", "interface", "instance", "database", "mapping"], problems: problems)
+      keys: [
+        "router", "encapsulation", "decapsulation", "interface", "instance", "database", "mapping-system", "map-cache", "mapping",
+      ], problems: problems)
     var configuration = Configuration()
     configuration.router = router(root)
     configuration.encapsulation = encapsulation(root)
@@ -72,6 +41,8 @@ struct ConfigurationReader {
     configuration.interfaces = interfaces(root)
     configuration.instances = instances(root)
     configuration.database = database(root)
+    configuration.mappingSystem = mappingSystem(root)
+    configuration.mapCache = mapCache(root)
     configuration.mappings = mappings(root, database: configuration.database)
     return configuration
   }
@@ -104,7 +75,7 @@ struct ConfigurationReader {
     }
   }
 
-  private func socketPath(_ table: TableReader) -> String? {
+  func socketPath(_ table: TableReader) -> String? {
     guard let path = table.string("control-socket", expected: "an absolute path") else { return nil }
     // sun_path is 108 bytes with its zero (unix(7)).
     guard path.hasPrefix("/"), path.utf8.count <= 107 else {
@@ -195,15 +166,16 @@ struct ConfigurationReader {
     return name
   }
 
-  private func rlocs(_ table: TableReader) -> [IPAddress]? {
-    guard let addresses = table.addresses("rlocs") else { return nil }
+  /// Addresses of ours, each once; nil when the key is absent.
+  func rlocs(_ table: TableReader, _ key: String = "rlocs") -> [IPAddress]? {
+    guard let addresses = table.addresses(key) else { return nil }
     var places = FirstPlaces<IPAddress>()
     for (address, path) in addresses {
       checkLocator(address, at: path)
       if let first = places.repeats(address, at: path) { problems.add(path, "\(address) is \(first) already; expected each once") }
     }
-    if addresses.isEmpty, table.has("rlocs"), problems.isEmpty {
-      table.problem("rlocs", "expected at least one address; leave the key out to take all global addresses of the interface")
+    if addresses.isEmpty, table.has(key), problems.isEmpty {
+      table.problem(key, "expected at least one address; leave the key out to take all global addresses")
     }
     return addresses.map(\.address)
   }
@@ -248,19 +220,20 @@ struct ConfigurationReader {
 
   // MARK: [[database]], [[mapping]]
 
-  private func database(_ root: TableReader) -> [EIDPrefix] {
+  private func database(_ root: TableReader) -> [Configuration.Database] {
     var places = FirstPlaces<EIDPrefix>()
-    return root.tables("database", keys: ["instance-id", "eid-prefix"]).compactMap { table in
+    return root.tables("database", keys: ["instance-id", "eid-prefix", "rlocs"]).compactMap { table in
+      let locators = table.has("rlocs") ? locators(table) : nil
       guard let eid = eid(table) else { return nil }
       if let first = places.repeats(eid, at: table.path) {
         table.problem("eid-prefix", "\(eid) is \(first) already; expected each once")
       }
-      return eid
+      return Configuration.Database(eid: eid, locators: locators)
     }
   }
 
-  private func mappings(_ root: TableReader, database: [EIDPrefix]) -> [ControlMapping] {
-    let own = Set(database)
+  private func mappings(_ root: TableReader, database: [Configuration.Database]) -> [ControlMapping] {
+    let own = Set(database.map(\.eid))
     var places = FirstPlaces<EIDPrefix>()
     return root.tables("mapping", keys: ["instance-id", "eid-prefix", "rlocs", "action"]).compactMap { table in
       let eid = eid(table)
@@ -276,7 +249,7 @@ struct ConfigurationReader {
     }
   }
 
-  private func eid(_ table: TableReader) -> EIDPrefix? {
+  func eid(_ table: TableReader) -> EIDPrefix? {
     table.require("eid-prefix", "a prefix such as \"10.1.0.0/24\"")
     let instanceID = table.has("instance-id") ? deliverable(table, "instance-id") : .zero
     guard let prefix = table.prefix("eid-prefix") else { return nil }
@@ -300,7 +273,7 @@ struct ConfigurationReader {
     }
   }
 
-  private func locators(_ mapping: TableReader) -> [ControlLocator]? {
+  func locators(_ mapping: TableReader) -> [ControlLocator]? {
     let tables = mapping.tables("rlocs", keys: ["address", "priority", "weight"])
     var places = FirstPlaces<IPAddress>()
     let locators = tables.compactMap { table -> ControlLocator? in
@@ -327,7 +300,7 @@ struct ConfigurationReader {
   // MARK: Checks of single values
 
   /// Rule C9, and what cannot be reached beyond a link.
-  private func checkLocator(_ address: IPAddress, at path: String) {
+  func checkLocator(_ address: IPAddress, at path: String) {
     if let fault = address.locatorFault { problems.add(path, "\(address) is \(fault); expected a unicast address of the core") }
   }
 
@@ -355,7 +328,7 @@ extension IPAddress {
 }
 
 /// Remembers where a value stood first, to tell about the second place.
-private struct FirstPlaces<Value: Hashable> {
+struct FirstPlaces<Value: Hashable> {
   private var places: [Value: String] = [:]
 
   /// The path where `value` stood before; nil the first time.

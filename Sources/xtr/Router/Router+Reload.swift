@@ -47,7 +47,7 @@ extension Router {
       }
     }
     dataPlane.publisher.setSettings(new.engineSettings)
-    site.database = new.database
+    site.database = new.database.map(\.eid)
     try refreshAddresses()
     let wanted = Set(new.mappings.map(\.eid))
     let gone = mapCache.prefixes { $0.source == .configuration && !wanted.contains($0.eid) }

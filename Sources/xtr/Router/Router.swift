@@ -91,7 +91,7 @@ actor Router {
     for port in dataPlane.ports { dataPlane.publisher.setPort(port.number, port.state) }
     dataPlane.publisher.setSettings(configuration.engineSettings)
     try refreshAddresses()
-    site.database = configuration.database
+    site.database = configuration.database.map(\.eid)
     try site.refresh(hiddenBy: mapCache)
     try setMappings(configuration.mappings, source: .configuration)
     compiler.publish()

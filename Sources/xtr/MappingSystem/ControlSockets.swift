@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// UDP 4342: a socket for each of our addresses, so that an answer leaves from the address that was asked. The router has one set for its RLOCs,
+// the map-server one for the addresses it listens on; both hand what comes to state machines and send what these say.
+
+import ControlPlane
+import Logging
+import Glibc
+import NIOCore
+import NIOPosix
+import Wire
+
+/// Sockets that follow a set of addresses. Thread: the event loop.
+final class ControlSockets {
+  /// One datagram.
+  typealias Receive = (_ bytes: [UInt8], _ arrival: Arrival) -> Void
+
+  private let eventLoop: any EventLoop
+  private let log: Logger
+  private let receive: Receive
+  /// Called when a socket has nothing more to read for now.
+  private let turnEnded: () -> Void
+  private var channels: [IPAddress: any Channel] = [:]
+  /// Being bound.
+  private var pending: Set<IPAddress> = []
+  private var wanted: Set<IPAddress> = []
+  /// Those that could not be bound, so that each is told of once.
+  private var refused: Set<IPAddress> = []
+  private var dirty: Set<IPAddress> = []
+  private(set) var sent: UInt64 = 0
+  /// Datagrams that had no socket of their family to leave by.
+  private(set) var unsendable: UInt64 = 0
+
+  init(eventLoop: any EventLoop, log: Logger, receive: @escaping Receive, turnEnded: @escaping () -> Void) {
+    self.eventLoop = eventLoop
+    self.log = log
+    self.receive = receive
+    self.turnEnded = turnEnded
+  }
+
+  /// The addresses that are bound, in order.
+  var addresses: [IPAddress] { channels.keys.sorted() }
+
+  /// Binds what is new and closes what is gone. The future completes when every new address is bound or refused; a refusal is logged and tried
+  /// again at the next call.
+  @discardableResult
+  func listen(on addresses: Set<IPAddress>) -> EventLoopFuture<Void> {
+    wanted = addresses
+    refused.formIntersection(addresses)
+    for (address, channel) in channels where !addresses.contains(address) {
+      channels[address] = nil
+      channel.close(promise: nil)
+    }
+    let new = addresses.filter { channels[$0] == nil && !pending.contains($0) }
+    return EventLoopFuture.andAllComplete(new.map(bind), on: eventLoop)
+  }
+
+  private func bind(_ address: IPAddress) -> EventLoopFuture<Void> {
+    pending.insert(address)
+    let handler = NIOLoopBound(Handler(address, receive, turnEnded), eventLoop: eventLoop)
+    return DatagramBootstrap(group: eventLoop)
+      .channelOption(.datagramVectorReadMessageCount, value: 32)
+      .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 32 * 2048))
+      .channelOption(.socketOption(.so_rcvbuf), value: 4 << 20)
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(handler.value) }
+      }
+      .bind(to: SocketAddress(Endpoint(address)))
+      .assumeIsolated()
+      .map { self.bound($0, address) }
+      .flatMapErrorThrowing { self.failed($0, address) }
+      .nonisolated()
+  }
+
+  private func bound(_ channel: any Channel, _ address: IPAddress) {
+    pending.remove(address)
+    guard wanted.contains(address) else { return channel.close(promise: nil) }
+    refused.remove(address)
+    channels[address] = channel
+  }
+
+  private func failed(_ error: any Error, _ address: IPAddress) {
+    pending.remove(address)
+    guard refused.insert(address).inserted else { return }
+    log.error("UDP port \(LISPPort.control) of \(address) cannot be had: \(error); end whoever has it, or name other addresses")
+  }
+
+  /// Queues a datagram; `flush` sends what is queued.
+  func send(_ datagram: Datagram) {
+    let family = datagram.destination.address.family
+    guard let source = datagram.source ?? channels.keys.filter({ $0.family == family }).min(), let channel = channels[source] else {
+      unsendable += 1
+      return
+    }
+    let buffer = channel.allocator.buffer(bytes: datagram.payload)
+    channel.write(AddressedEnvelope(remoteAddress: SocketAddress(datagram.destination), data: buffer), promise: nil)
+    dirty.insert(source)
+    sent += 1
+  }
+
+  func flush() {
+    for address in dirty { channels[address]?.flush() }
+    dirty.removeAll(keepingCapacity: true)
+  }
+
+  func close() { listen(on: []) }
+
+  /// Unwraps what a channel reads.
+  private final class Handler: ChannelInboundHandler {
+    typealias InboundIn = AddressedEnvelope<ByteBuffer>
+    private let address: IPAddress
+    private let receive: Receive
+    private let turnEnded: () -> Void
+
+    init(_ address: IPAddress, _ receive: @escaping Receive, _ turnEnded: @escaping () -> Void) {
+      self.address = address
+      self.receive = receive
+      self.turnEnded = turnEnded
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+      let envelope = unwrapInboundIn(data)
+      guard let from = Endpoint(envelope.remoteAddress) else { return }
+      receive(Array(envelope.data.readableBytesView), Arrival(from: from, to: address))
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) { turnEnded() }
+
+    /// An error of one datagram (an ICMP error about an earlier one, as a rule) leaves the socket as it is.
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {}
+  }
+}
+
+extension SocketAddress {
+  init(_ endpoint: Endpoint) {
+    switch endpoint.address {
+    case .v4(let address):
+      var socket = sockaddr_in()
+      socket.sin_family = sa_family_t(AF_INET)
+      socket.sin_port = endpoint.port.bigEndian
+      socket.sin_addr.s_addr = address.rawValue.bigEndian
+      self = SocketAddress(socket)
+    case .v6(let address):
+      var socket = sockaddr_in6()
+      socket.sin6_family = sa_family_t(AF_INET6)
+      socket.sin6_port = endpoint.port.bigEndian
+      withUnsafeMutableBytes(of: &socket.sin6_addr) { bytes in
+        bytes.storeBytes(of: address.high.bigEndian, as: UInt64.self)
+        bytes.storeBytes(of: address.low.bigEndian, toByteOffset: 8, as: UInt64.self)
+      }
+      self = SocketAddress(socket)
+    }
+  }
+}
+
+extension Endpoint {
+  /// nil for a Unix socket's address.
+  init?(_ address: SocketAddress) {
+    switch address {
+    case .v4(let address):
+      self.init(
+        .v4(IPv4Address(rawValue: UInt32(bigEndian: address.address.sin_addr.s_addr))), port: UInt16(bigEndian: address.address.sin_port))
+    case .v6(let address):
+      let (high, low) = withUnsafeBytes(of: address.address.sin6_addr) { bytes in
+        (
+          UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self)),
+          UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+        )
+      }
+      self.init(.v6(IPv6Address(high: high, low: low)), port: UInt16(bigEndian: address.address.sin6_port))
+    case .unixDomainSocket: return nil
+    }
+  }
+}
