@@ -14,8 +14,8 @@
 //    ├────────────────────────────────────────────────────────────────     where the Map-Register had it
 //    │ xTR-ID, 128 bits, and site-ID, 64 bits
 //
-// Servers in the field copy the Map-Register's trailer into the Map-Notify, with a flag bit (Cisco) or without (lispers.net); the trailer
-// is recognised by its length. lispers.net's Map-Notify-Ack counts a record and carries the trailer only.
+// Servers in the field copy the Map-Register's trailer into the Map-Notify, with a flag bit (Cisco) or without (lispers.net): the trailer
+// is recognised by its length, and must be there when the bit says so.
 
 /// A Map-Notify or a Map-Notify-Ack.
 public struct MapNotify: Hashable, Sendable {
@@ -25,12 +25,12 @@ public struct MapNotify: Hashable, Sendable {
   public var authentication: AuthenticationFields
   /// At most 255.
   public var records: [EIDRecord]
-  /// Records that the count claims and that are not there.
-  public private(set) var missingRecordCount: UInt8 = 0
   /// Of the xTR that is addressed.
   public var identity: XTRIdentity?
 
   private static let kept: UInt32 = 0x0FFF_FF00
+  /// I, in the place that Cisco gives it.
+  private static let xtrIdentityPresent: UInt32 = 1 << 27
 
   public init(
     nonce: UInt64, authentication: AuthenticationFields = .init(), records: [EIDRecord], identity: XTRIdentity? = nil
@@ -48,23 +48,15 @@ public struct MapNotify: Hashable, Sendable {
     flags = word & Self.kept
     nonce = try reader.u64(format)
     authentication = try AuthenticationFields(parsing: &reader, format)
-    let count = UInt8(truncatingIfNeeded: word)
-    let ahead = reader
-    do {
-      records = try [EIDRecord](parsing: &reader, count: count)
-      if reader.remaining == XTRIdentity.byteCount { identity = try XTRIdentity(parsing: &reader) }
-      try reader.requireEnd(format)
-    } catch {
-      guard type == .mapNotifyAck, ahead.remaining == XTRIdentity.byteCount else { throw error }
-      reader = ahead
-      (records, missingRecordCount) = ([], count)
+    records = try [EIDRecord](parsing: &reader, count: UInt8(truncatingIfNeeded: word))
+    if flags & Self.xtrIdentityPresent != 0 || reader.remaining == XTRIdentity.byteCount {
       identity = try XTRIdentity(parsing: &reader)
     }
+    try reader.requireEnd(format)
   }
 
   func emit(into writer: inout ControlWriter, as type: ControlMessageType) {
-    let count = UInt8(clamping: records.count + Int(missingRecordCount))
-    writer.u32(type.bits | flags & Self.kept | UInt32(count))
+    writer.u32(type.bits | flags & Self.kept | UInt32(UInt8(clamping: records.count)))
     writer.u64(nonce)
     authentication.emit(into: &writer)
     records.emit(into: &writer)

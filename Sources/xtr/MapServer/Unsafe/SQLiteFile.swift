@@ -20,8 +20,8 @@ struct StoredRow: Hashable, Sendable {
   var value: [UInt8]
 }
 
-/// An open file. Thread: one at a time.
-struct SQLiteFile: ~Copyable {
+/// An open file. Thread: one at a time, whichever.
+final class SQLiteFile: @unchecked Sendable {
   // SAFETY (S1): `database` and the statements are open from init to deinit, and finalised in the opposite order.
   private let database: OpaquePointer
   private let put: OpaquePointer
@@ -36,6 +36,7 @@ struct SQLiteFile: ~Copyable {
       sqlite3_close(opened)
       throw error
     }
+    database = opened
     do throws(SQLiteError) {
       sqlite3_busy_timeout(opened, 2000)
       try Self.execute(opened, "PRAGMA journal_mode = WAL")
@@ -48,7 +49,6 @@ struct SQLiteFile: ~Copyable {
       sqlite3_close_v2(opened)
       throw error
     }
-    database = opened
   }
 
   deinit {
