@@ -69,7 +69,7 @@ let package = Package(
     .plugin(name: "CompileSteering", capability: .buildTool(), dependencies: ["SteerCompiler"]),
 
     .target(name: "TestSupport", path: "Tests/TestSupport"),
-    .testTarget(name: "WireTests", dependencies: ["Wire", "TestSupport"]),
+    .testTarget(name: "WireTests", dependencies: ["Wire", "TestSupport"], exclude: ["Fixtures"]),
     .testTarget(name: "PrefixTableTests", dependencies: ["PrefixTable", "TestSupport"]),
     .testTarget(name: "XDPTests", dependencies: ["XDP", "CLinux", "TestSupport"]),
     .testTarget(
