@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A file descriptor that closes itself, and the system calls on it that take pointers. Used by ExceptionDevice, RawSender and
-// KernelSetting.
+// A file descriptor that closes itself, and the system calls on it that take pointers. Used by ExceptionDevice, RawSender,
+// ICMPListener and KernelSetting.
 
 import CLinux
 import Glibc
@@ -21,10 +21,10 @@ struct OwnedDescriptor: ~Copyable {
     return descriptor < 0 ? nil : OwnedDescriptor(descriptor)
   }
 
-  /// A non-blocking raw socket of protocol IPPROTO_RAW, which receives nothing; nil with `errno` set.
-  static func rawSocket(_ family: CInt) -> OwnedDescriptor? {
+  /// A non-blocking raw socket, as a rule of protocol IPPROTO_RAW, which receives nothing; nil with `errno` set.
+  static func rawSocket(_ family: CInt, _ protocolNumber: CInt = CInt(IPPROTO_RAW)) -> OwnedDescriptor? {
     let type = SOCK_RAW.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue
-    let descriptor = socket(family, CInt(bitPattern: type), CInt(IPPROTO_RAW))
+    let descriptor = socket(family, CInt(bitPattern: type), protocolNumber)
     return descriptor < 0 ? nil : OwnedDescriptor(descriptor)
   }
 
@@ -39,6 +39,13 @@ struct OwnedDescriptor: ~Copyable {
     var value = value
     // SAFETY: the kernel reads the four bytes of `value`, which outlives the call.
     let result = unsafe setsockopt(rawValue, level, option, &value, socklen_t(MemoryLayout<CInt>.size))
+    return result == 0 ? 0 : errno
+  }
+
+  /// setsockopt(2) with an array of words: 0, or the errno.
+  func setOption(_ level: CInt, _ option: CInt, words: [UInt32]) -> CInt {
+    // SAFETY: the kernel reads the array's bytes, which outlive the call.
+    let result = unsafe words.withUnsafeBytes { unsafe setsockopt(rawValue, level, option, $0.baseAddress, socklen_t($0.count)) }
     return result == 0 ? 0 : errno
   }
 

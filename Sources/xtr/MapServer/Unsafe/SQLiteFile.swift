@@ -77,7 +77,8 @@ final class SQLiteFile: @unchecked Sendable {
     while true {
       switch sqlite3_step(select) {
       case SQLITE_ROW:
-        body(StoredRow(kind: UInt8(truncatingIfNeeded: sqlite3_column_int(select, 0)), key: Self.blob(select, 1), value: Self.blob(select, 2)))
+        body(
+          StoredRow(kind: UInt8(truncatingIfNeeded: sqlite3_column_int(select, 0)), key: Self.blob(select, 1), value: Self.blob(select, 2)))
       case SQLITE_DONE: return
       default: throw SQLiteError(doing: "reading", message: Self.message(database))
       }
@@ -118,5 +119,7 @@ final class SQLiteFile: @unchecked Sendable {
     return statement
   }
 
-  private static func message(_ database: OpaquePointer?) -> String { database.map { String(cString: sqlite3_errmsg($0)) } ?? "out of memory" }
+  private static func message(_ database: OpaquePointer?) -> String {
+    database.map { String(cString: sqlite3_errmsg($0)) } ?? "out of memory"
+  }
 }
