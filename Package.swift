@@ -72,7 +72,7 @@ let package = Package(
       name: "DataPlaneTests", dependencies: ["DataPlane", "XDP", "PrefixTable", "Wire", "CLinux", "TestSupport"],
       exclude: ["Fixtures"]),
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "Wire", "CLinux", "TestSupport"]),
-    .testTarget(name: "MapCacheTests", dependencies: ["MapCache", "Wire"]),
+    .testTarget(name: "MapCacheTests", dependencies: ["MapCache", "Wire", "TestSupport"]),
     .testTarget(name: "ControlAPITests", dependencies: ["ControlAPI", "TestSupport"]),
     .testTarget(name: "xtrTests", dependencies: ["xtr", "ControlAPI"]),
     .testTarget(name: "LabTests", dependencies: ["Lab", "Wire"]),
