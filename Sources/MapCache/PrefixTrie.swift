@@ -166,7 +166,6 @@ extension PrefixTrie {
     }
   }
 
-  /// The array grows by a quarter at a time: doubling would leave half of the memory unused.
   private mutating func allocate(_ node: Node) -> UInt32 {
     if firstFree != Node.none {
       let place = firstFree
@@ -175,7 +174,7 @@ extension PrefixTrie {
       nodes[Int(place)] = node
       return place
     }
-    if nodes.count == nodes.capacity { nodes.reserveCapacity(nodes.count + max(64, nodes.count / 4)) }
+    nodes.growByQuarter(to: nodes.count + 1)
     nodes.append(node)
     return UInt32(nodes.count - 1)
   }
