@@ -150,18 +150,13 @@ private func densePrefix(_ random: inout SplitMix64) -> EIDPrefix {
   func `a million random prefixes need at most 96 MB`(seed: UInt64) {
     var random = SplitMix64(seed: seed)
     var trie = PrefixTrie()
-    var all: [EIDPrefix] = []
     while trie.count < 1_000_000 {
       let address: IPAddress =
         random.next() & 1 == 0
         ? .v4(IPv4Address(rawValue: UInt32(truncatingIfNeeded: random.next()))) : .v6(IPv6Address(high: random.next(), low: random.next()))
-      let prefix = EIDPrefix(.zero, IPPrefix(host: address))
-      if trie.insert(prefix, UInt32(trie.count)) == nil { all.append(prefix) }
+      trie.insert(EIDPrefix(.zero, IPPrefix(host: address)), UInt32(trie.count))
     }
     #expect(trie.byteCount <= 96_000_000)
     #expect(trie.nodeCount <= 2 * trie.count - 1)
-    for prefix in all { trie.remove(prefix) }
-    #expect(trie.count == 0)
-    #expect(trie.nodeCount == 0)
   }
 }
