@@ -27,6 +27,7 @@ let package = Package(
   products: [
     .executable(name: "xtr", targets: ["xtr"]),
     .library(name: "DataPlane", targets: ["DataPlane", "PrefixTable", "Wire"]),  // for Benchmarks, a package of its own
+    .library(name: "MapCache", targets: ["MapCache"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),

@@ -95,8 +95,8 @@ extension Router {
     if watched.contains(.add) { for mapping in set { server.publish(.add(mapping, owner: owner)) } }
   }
 
-  /// How long the event loop is kept from other work by mappings that expire, before it gets its turn.
-  private static let expirySlice = Duration.microseconds(500)
+  /// How long mappings that expire keep the event loop from other work before it gets its turn; publishing what was done comes on top.
+  private static let expirySlice = Duration.microseconds(300)
   /// A mapping that could not be removed is tried again after it.
   private static let expiryRetry = Duration.seconds(1)
 
