@@ -29,6 +29,7 @@ bench: ## table beside DPDK's, engine and router beside the same in C; rows go t
 	@.ci/install-packages build demo bench
 	$(RELEASE)
 	$(MAKE) -C Benchmarks table
+	$(MAKE) -C Benchmarks mapcache
 	$(MAKE) -C Benchmarks engine
 	$(ROOT) $(MAKE) -C Benchmarks veth
 

@@ -27,6 +27,7 @@ let package = Package(
   products: [
     .executable(name: "xtr", targets: ["xtr"]),
     .library(name: "DataPlane", targets: ["DataPlane", "PrefixTable", "Wire"]),  // for Benchmarks, a package of its own
+    .library(name: "MapCache", targets: ["MapCache"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -76,7 +77,7 @@ let package = Package(
       name: "DataPlaneTests", dependencies: ["DataPlane", "XDP", "PrefixTable", "Wire", "CLinux", "TestSupport"],
       exclude: ["Fixtures"]),
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "Wire", "CLinux", "TestSupport"]),
-    .testTarget(name: "MapCacheTests", dependencies: ["MapCache", "Wire"]),
+    .testTarget(name: "MapCacheTests", dependencies: ["MapCache", "Wire", "TestSupport"]),
     .testTarget(name: "ControlPlaneTests", dependencies: ["ControlPlane", "MapCache", "Wire", "TestSupport"]),
     .testTarget(name: "ControlAPITests", dependencies: ["ControlAPI", "TestSupport"]),
     .testTarget(name: "xtrTests", dependencies: ["xtr", "ControlAPI"]),

@@ -19,6 +19,7 @@ let package = Package(
   platforms: [.macOS(.v15)],  // as in the router's manifest
   products: [
     .executable(name: "engine", targets: ["EngineBenchmark"]), .executable(name: "table", targets: ["TableBenchmark"]),
+    .executable(name: "mapcache", targets: ["MapCacheBenchmark"]),
   ],
   dependencies: [.package(name: "xtr", path: "..")],
   targets: [
@@ -28,6 +29,10 @@ let package = Package(
     .executableTarget(
       name: "TableBenchmark",
       dependencies: ["CDPDK", "Measuring", .product(name: "DataPlane", package: "xtr")], swiftSettings: processor),
+    .executableTarget(
+      name: "MapCacheBenchmark",
+      dependencies: ["Measuring", .product(name: "DataPlane", package: "xtr"), .product(name: "MapCache", package: "xtr")],
+      swiftSettings: processor),
     // Rows, samples, prefixes, the machine: what all benchmarks in Swift share.
     .target(name: "Measuring", dependencies: ["CMeasuring", .product(name: "DataPlane", package: "xtr")]),
     .target(name: "CMeasuring", cSettings: [.unsafeFlags(["-O2"])]),

@@ -1,93 +1,198 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The mappings a router knows, and where each came from. Pure bookkeeping: the router compiles every change into the
+// The mappings a router knows, where each came from, and when it goes. Pure bookkeeping: the router compiles every change into the
 // forwarding state.
+//
+// An entry is a record of 64 bytes in a slot; the slot's number stands for it everywhere else:
+//
+//      trie        EID-prefix → slot: the exact prefix, the longest match, pages of the list in order
+//      targets     lists of locators and actions, each kept once
+//      sources     who gave the entries, each kept once, with a list through the records of those it gave
+//      deadlines   what expires next
+//      clock       the learned entries that may be evicted, and the hand that looks for one (MapCache+Eviction)
+//
+// With a million entries that is about 64 bytes of trie, 64 of record and 28 of deadline each.
+//
+// Invariants, executed by `checkInvariants`:
+// I1  The trie leads from each entry's prefix to its slot, and to nothing else; every slot is used or free.
+// I2  A slot is in the list of its source, and its source and target are retained once for it.
+// I3  A slot has a deadline exactly when it has a TTL.
+// I4  In the clock are the learned entries outside the reserved prefixes, each once, at the position its record names.
 
 import Wire
 
-/// The map-cache. Thread: slow path.
-public struct MapCache {
-  private var entries: [EIDPrefix: Mapping] = [:]
-  /// Those that expire.
-  private var deadlines: [EIDPrefix: ContinuousClock.Instant] = [:]
-  /// All prefixes in ascending order; nil when something was added or removed since it was made.
-  private var order: [EIDPrefix]?
+/// The map-cache. Every operation on one entry takes at most one step per bit of its prefix, and O(log n) where it expires.
+/// Thread: slow path (a value type).
+public struct MapCache: Sendable {
+  typealias Record = MapCacheRecord
 
-  public init() {}
+  private(set) var trie = PrefixTrie()
+  var records: ContiguousArray<Record> = []
+  private(set) var targets = Interned<Mapping.Target>()
+  private(set) var sources = Interned<MappingSource>()
+  /// The first entry of each source, by its number.
+  private(set) var heads: ContiguousArray<UInt32> = []
+  private var deadlines = DeadlineQueue()
+  private var firstFree = Record.none
+  /// What the records' times count from: the arrival of the first entry.
+  private var origin: ContinuousClock.Instant?
 
-  public var count: Int { entries.count }
-  public subscript(eid: EIDPrefix) -> Mapping? { entries[eid] }
+  /// Slots of learned entries that may be evicted, and the position of the hand.
+  var clock: ContiguousArray<UInt32> = []
+  var hand = 0
+  /// Learned entries, those included that cannot be evicted.
+  public private(set) var learnedCount = 0
+  /// A lower maximum takes effect as new entries are learned. O(n) where the reserved prefixes change.
+  public var limits: Limits { didSet { refillClock() } }
 
-  /// Adds or replaces; returns what was there.
-  @discardableResult
-  public mutating func set(_ mapping: Mapping) -> Mapping? {
-    let old = entries.updateValue(mapping, forKey: mapping.eid)
-    deadlines[mapping.eid] = mapping.deadline
-    if old == nil { order = nil }
-    return old
+  /// An empty one.
+  public init(limits: Limits = Limits()) { self.limits = limits }
+
+  /// How many entries there are.
+  public var count: Int { trie.count }
+
+  /// Bytes of memory that it holds, apart from the distinct targets and sources.
+  public var byteCount: Int {
+    trie.byteCount + records.capacity * MemoryLayout<Record>.stride + deadlines.byteCount
+      + (heads.capacity + clock.capacity) * MemoryLayout<UInt32>.stride
   }
 
-  /// Removes; returns what was there.
-  @discardableResult
-  public mutating func remove(_ eid: EIDPrefix) -> Mapping? {
-    guard let old = entries.removeValue(forKey: eid) else { return nil }
-    deadlines[eid] = nil
-    order = nil
-    return old
-  }
-
-  /// The prefixes whose mappings satisfy `condition`, in no order.
-  public func prefixes(where condition: (Mapping) -> Bool) -> [EIDPrefix] {
-    entries.values.lazy.filter(condition).map(\.eid)
-  }
+  /// The mapping of exactly this prefix.
+  public subscript(eid: EIDPrefix) -> Mapping? { trie[eid].flatMap(mapping) }
 
   /// The mapping of the longest prefix that covers `prefix`.
-  public func longestMatch(_ prefix: EIDPrefix) -> Mapping? {
-    for length in stride(from: prefix.prefix.length, through: 0, by: -1) {
-      let covering = EIDPrefix(prefix.instanceID, IPPrefix(masking: prefix.prefix.address, length: length))
-      if let mapping = entries[covering] { return mapping }
-    }
-    return nil
-  }
+  public func longestMatch(_ prefix: EIDPrefix) -> Mapping? { trie.longestMatch(prefix).flatMap { mapping($0.value) } }
 
-  /// At most `limit` mappings after `after` in ascending order, of one instance or of all.
-  public mutating func page(after: EIDPrefix?, limit: Int, in instance: InstanceID?) -> (mappings: [Mapping], next: EIDPrefix?) {
-    let order = self.order ?? entries.keys.sorted()
-    self.order = order
-    var i = after.map { order.firstIndex(after: $0) } ?? instance.map { order.firstIndex(notBefore: $0) } ?? 0
-    var page: [Mapping] = []
-    while i < order.count, page.count < limit {
-      let eid = order[i]
-      i += 1
-      if let instance, eid.instanceID != instance {
-        if eid.instanceID > instance { return (page, nil) }
-        continue
-      }
-      if let mapping = entries[eid] { page.append(mapping) }
-    }
-    return (page, i < order.count ? page.last?.eid : nil)
-  }
-
-  /// The prefixes whose time is over.
-  public func expired(at now: ContinuousClock.Instant) -> [EIDPrefix] {
-    deadlines.filter { $0.value <= now }.map(\.key)
+  func mapping(_ slot: UInt32) -> Mapping? {
+    let record = records[Int(slot)]
+    guard let target = targets[record.target], let source = sources[record.source], let origin else { return nil }
+    return Mapping(
+      eid: record.key.eid, target: target, source: source, ttlMinutes: record.key.expires ? record.ttlMinutes : nil,
+      now: origin + .nanoseconds(record.installedAt))
   }
 }
 
-extension [EIDPrefix] {
-  /// The first position whose element is greater than `prefix`, in a sorted array.
-  fileprivate func firstIndex(after prefix: EIDPrefix) -> Int { partition { $0 <= prefix } }
+// MARK: - Changing
 
-  /// The first position whose element is of `instance` or a later one.
-  fileprivate func firstIndex(notBefore instance: InstanceID) -> Int { partition { $0.instanceID < instance } }
-
-  /// Binary search: how many leading elements satisfy `condition`.
-  private func partition(_ condition: (Element) -> Bool) -> Int {
-    var (low, high) = (0, count)
-    while low < high {
-      let middle = (low + high) / 2
-      if condition(self[middle]) { low = middle + 1 } else { high = middle }
-    }
-    return low
+extension MapCache {
+  /// What became of a mapping that was to be set.
+  public enum SetOutcome: Equatable, Sendable {
+    case added
+    /// What was there has gone.
+    case replaced(Mapping)
+    /// Nothing changed: somebody of a higher rank has given a mapping for the same prefix.
+    case outranked(by: MappingSource)
+    /// Nothing changed: there are as many learned entries as there may be. `victim` finds one to go.
+    case full
   }
+
+  /// Adds or replaces an entry, where its source may.
+  @discardableResult
+  public mutating func set(_ mapping: Mapping) -> SetOutcome {
+    if let slot = trie[mapping.eid], let old = self.mapping(slot) {
+      guard old.source.rank <= mapping.source.rank else { return .outranked(by: old.source) }
+      replace(slot, with: mapping)
+      return .replaced(old)
+    }
+    guard !needsRoom(for: mapping) else { return .full }
+    add(mapping)
+    return .added
+  }
+
+  /// Puts an entry back as it was before a change that is taken back, whoever gave it.
+  public mutating func restore(_ mapping: Mapping) {
+    if let slot = trie[mapping.eid] { replace(slot, with: mapping) } else { add(mapping) }
+  }
+
+  /// Removes an entry; returns what was there.
+  @discardableResult
+  public mutating func remove(_ eid: EIDPrefix) -> Mapping? {
+    guard let slot = trie.remove(eid), let old = mapping(slot) else { return nil }
+    clear(slot)
+    records[Int(slot)].next = firstFree
+    firstFree = slot
+    return old
+  }
+
+  private mutating func add(_ mapping: Mapping) {
+    let record = makeRecord(mapping)
+    let slot: UInt32
+    if firstFree != Record.none {
+      slot = firstFree
+      firstFree = records[Int(slot)].next
+      records[Int(slot)] = record
+    } else {
+      slot = UInt32(records.count)
+      records.growByQuarter(to: records.count + 1)
+      records.append(record)
+    }
+    trie.insert(mapping.eid, slot)
+    enlist(slot, mapping)
+  }
+
+  private mutating func replace(_ slot: UInt32, with mapping: Mapping) {
+    let record = makeRecord(mapping)  // first: what both have in common is not to be forgotten in between
+    clear(slot)
+    records[Int(slot)] = record
+    enlist(slot, mapping)
+  }
+
+  private mutating func makeRecord(_ mapping: Mapping) -> Record {
+    let origin = self.origin ?? mapping.installedAt
+    self.origin = origin
+    let age = (mapping.installedAt - origin).components
+    return Record(
+      key: PackedPrefix(mapping.eid, expires: mapping.ttlMinutes != nil),
+      installedAt: age.seconds * 1_000_000_000 + age.attoseconds / 1_000_000_000, ttlMinutes: mapping.ttlMinutes ?? 0,
+      target: targets.retain(mapping.target), source: sources.retain(mapping.source))
+  }
+
+  /// Enters a record into the list of its source, the deadlines and the clock.
+  private mutating func enlist(_ slot: UInt32, _ mapping: Mapping) {
+    let source = Int(records[Int(slot)].source)
+    while heads.count <= source { heads.append(Record.none) }
+    let next = heads[source]
+    records[Int(slot)].next = next
+    if next != Record.none { records[Int(next)].previous = slot }
+    heads[source] = slot
+    if let deadline = mapping.deadline { deadlines.schedule(slot, at: deadline) }
+    guard mapping.source.rank == .learned else { return }
+    learnedCount += 1
+    if !limits.reserves(mapping.eid) { wind(slot) }
+  }
+
+  /// Takes a record out of everything but the trie.
+  private mutating func clear(_ slot: UInt32) {
+    let record = records[Int(slot)]
+    if record.previous == Record.none { heads[Int(record.source)] = record.next } else { records[Int(record.previous)].next = record.next }
+    if record.next != Record.none { records[Int(record.next)].previous = record.previous }
+    deadlines.cancel(slot)
+    unwind(slot)
+    if sources[record.source]?.rank == .learned { learnedCount -= 1 }
+    targets.release(record.target)
+    sources.release(record.source)
+  }
+}
+
+// MARK: - Time
+
+extension MapCache {
+  /// An entry whose time is over, the one that is due longest; nil when there is none. One at a time: who removes them stops when he has
+  /// spent the time he has. O(1)
+  public func firstExpired(at now: ContinuousClock.Instant) -> Mapping? {
+    guard let first = deadlines.first, first.deadline <= now else { return nil }
+    return mapping(first.key)
+  }
+
+  /// Lets an entry that could not be removed stay until `deadline`, so that others can go before it.
+  public mutating func postponeExpiry(of eid: EIDPrefix, to deadline: ContinuousClock.Instant) {
+    guard let slot = trie[eid], records[Int(slot)].key.expires else { return }
+    deadlines.schedule(slot, at: deadline)
+  }
+
+  /// When the next entry expires; nil: none does.
+  public var nextDeadline: ContinuousClock.Instant? { deadlines.first?.deadline }
+
+  /// Whether a slot has a deadline.
+  func isScheduled(_ slot: UInt32) -> Bool { deadlines[slot] != nil }
 }

@@ -32,21 +32,6 @@ public enum NegativeAction: String, Sendable, CaseIterable {
   case authenticationFailure = "authentication-failure"
 }
 
-/// Who gave a mapping.
-public struct MappingSource: Hashable, Sendable {
-  /// The way it came in, "configuration" or "control" and later others.
-  public var origin: String
-  /// The client's own name.
-  public var owner: String
-
-  public init(origin: String, owner: String) {
-    self.origin = origin
-    self.owner = owner
-  }
-
-  public static let configuration = MappingSource(origin: "configuration", owner: "configuration")
-}
-
 /// One entry of the map-cache.
 public struct Mapping: Equatable, Sendable {
   public var eid: EIDPrefix
@@ -54,8 +39,8 @@ public struct Mapping: Equatable, Sendable {
   public var source: MappingSource
   /// Minutes it was given at the time of its arrival; nil: it does not expire.
   public var ttlMinutes: UInt32?
-  /// When it expires.
-  public var deadline: ContinuousClock.Instant?
+  /// When it came, or was last renewed; kept to the nanosecond.
+  public var installedAt: ContinuousClock.Instant
 
   public init(
     eid: EIDPrefix, target: Target, source: MappingSource, ttlMinutes: UInt32? = nil, now: ContinuousClock.Instant
@@ -64,8 +49,11 @@ public struct Mapping: Equatable, Sendable {
     self.target = target
     self.source = source
     self.ttlMinutes = ttlMinutes
-    deadline = ttlMinutes.map { now + .seconds(60 * Int64($0)) }
+    installedAt = now
   }
+
+  /// When it expires; nil: never.
+  public var deadline: ContinuousClock.Instant? { ttlMinutes.map { installedAt + .seconds(60 * Int64($0)) } }
 }
 
 extension Mapping {

@@ -2,9 +2,11 @@
 //
 // The map-cache's bookkeeping: what is set, found, listed, expired.
 
-import MapCache
+import TestSupport
 import Testing
 import Wire
+
+@testable import MapCache
 
 private let start = ContinuousClock.now
 
@@ -12,17 +14,18 @@ private func eid(_ text: String, in instance: UInt32 = 0) throws -> EIDPrefix {
   EIDPrefix(InstanceID(truncating: instance), try IPPrefix(parsing: text))
 }
 
+private func address(_ text: String) throws -> IPAddress { try #require(IPAddress(text)) }
+
 private func mapping(_ eid: EIDPrefix, ttlMinutes: UInt32? = nil, owner: String = "control") -> Mapping {
-  Mapping(
-    eid: eid, target: .negative(.drop), source: MappingSource(origin: "control", owner: owner), ttlMinutes: ttlMinutes, now: start)
+  Mapping(eid: eid, target: .negative(.drop), source: .control(owner), ttlMinutes: ttlMinutes, now: start)
 }
 
 @Suite struct MapCacheTests {
   @Test func `what is set is found by its prefix, and replaced by the next`() throws {
     var cache = MapCache()
     let prefix = try eid("10.1.0.0/16")
-    #expect(cache.set(mapping(prefix)) == nil)
-    #expect(cache.set(mapping(prefix, owner: "other"))?.source.owner == "control")
+    #expect(cache.set(mapping(prefix)) == .added)
+    #expect(cache.set(mapping(prefix, owner: "other")) == .replaced(mapping(prefix)))
     #expect(cache[prefix]?.source.owner == "other")
     #expect(cache.count == 1)
   }
@@ -34,7 +37,8 @@ private func mapping(_ eid: EIDPrefix, ttlMinutes: UInt32? = nil, owner: String 
     #expect(cache.remove(prefix)?.eid == prefix)
     #expect(cache.remove(prefix) == nil)
     #expect(cache.count == 0)
-    #expect(cache.expired(at: start + .seconds(3600)).isEmpty)
+    #expect(cache.firstExpired(at: start + .seconds(3600)) == nil)
+    #expect(cache.checkInvariants() == [])
   }
 
   @Test func `the longest prefix wins, in its instance only`() throws {
@@ -56,11 +60,17 @@ private func mapping(_ eid: EIDPrefix, ttlMinutes: UInt32? = nil, owner: String 
     cache.set(mapping(short, ttlMinutes: 1))
     cache.set(mapping(try eid("10.2.0.0/16"), ttlMinutes: 5))
     cache.set(mapping(try eid("10.3.0.0/16")))
-    #expect(cache.expired(at: start + .seconds(59)).isEmpty)
-    #expect(cache.expired(at: start + .seconds(60)) == [short])
-    #expect(cache.expired(at: start + .seconds(86_400)).count == 2, "one without minutes stays")
+    #expect(cache.firstExpired(at: start + .seconds(59)) == nil)
+    #expect(cache.firstExpired(at: start + .seconds(60))?.eid == short)
+    #expect(cache.nextDeadline == start + .seconds(60))
     cache.set(mapping(short))
-    #expect(cache.expired(at: start + .seconds(60)).isEmpty, "a replacement brings its own time")
+    #expect(cache.firstExpired(at: start + .seconds(60)) == nil, "a replacement brings its own time")
+    #expect(cache.firstExpired(at: start + .seconds(86_400))?.eid == (try eid("10.2.0.0/16")))
+    cache.postponeExpiry(of: try eid("10.2.0.0/16"), to: start + .seconds(86_401))
+    #expect(cache.firstExpired(at: start + .seconds(86_400)) == nil, "one that is postponed waits, one without minutes stays")
+    #expect(cache.firstExpired(at: start + .seconds(86_401))?.ttlMinutes == 5)
+    cache.postponeExpiry(of: try eid("10.3.0.0/16"), to: start)
+    #expect(cache.firstExpired(at: start + .seconds(300)) == nil, "what does not expire is not postponed")
   }
 
   @Test func `pages are in ascending order, complete, and without repetition`() throws {
@@ -105,10 +115,93 @@ private func mapping(_ eid: EIDPrefix, ttlMinutes: UInt32? = nil, owner: String 
     #expect(sorted.map(\.address.description) == ["192.0.2.1", "198.51.100.2", "2001:db8::1"])
   }
 
-  @Test func `prefixes are chosen by what their mappings say`() throws {
+  @Test func `prefixes are chosen by who gave them, in all instances or in one`() throws {
     var cache = MapCache()
     cache.set(mapping(try eid("10.1.0.0/16"), owner: "a"))
     cache.set(mapping(try eid("10.2.0.0/16"), owner: "b"))
-    #expect(cache.prefixes { $0.source.owner == "b" } == [try eid("10.2.0.0/16")])
+    cache.set(mapping(try eid("10.3.0.0/16", in: 5), owner: "b"))
+    cache.set(mapping(try eid("10.4.0.0/16", in: 5), owner: "a"))
+    #expect(Set(cache.prefixes { $0.owner == "b" }) == [try eid("10.2.0.0/16"), try eid("10.3.0.0/16", in: 5)])
+    #expect(cache.prefixes(in: InstanceID(truncating: 5)) { $0.owner == "b" } == [try eid("10.3.0.0/16", in: 5)])
+    #expect(cache.count(within: try eid("0.0.0.0/0")) == 2)
+    #expect(cache.count(within: try eid("10.2.0.0/16")) == 1)
+    #expect(cache.count(within: try eid("10.2.0.0/24")) == 0)
+  }
+
+  @Test func `what the mapping system says is not taken where an operator or his client has said something else`() throws {
+    var cache = MapCache()
+    let prefix = try eid("10.1.0.0/16")
+    let learned = Mapping(eid: prefix, target: .negative(.nativeForward), source: .learned(from: try address("192.0.2.7")), now: start)
+    for source in [MappingSource.configuration, .control("a")] {
+      cache.set(Mapping(eid: prefix, target: .negative(.drop), source: source, now: start))
+      #expect(cache.set(learned) == .outranked(by: source))
+      #expect(cache[prefix]?.target == .negative(.drop))
+      cache.remove(prefix)
+    }
+    #expect(cache.set(learned) == .added)
+    #expect(cache[prefix]?.source.owner == "192.0.2.7")
+    #expect(cache.set(mapping(prefix)) == .replaced(learned))
+    #expect(cache.learnedCount == 0)
+    cache.restore(learned)
+    #expect(cache[prefix] == learned, "a change that is taken back leaves what was there, whoever gave it")
+    #expect(cache.checkInvariants() == [])
+  }
+
+  @Test func `an entry says when it came, to the nanosecond, also if it came before the first`() throws {
+    var cache = MapCache()
+    for (i, offset) in [Duration.zero, .nanoseconds(1), .seconds(-3600), .seconds(1 << 30) + .nanoseconds(7)].enumerated() {
+      let entry = Mapping(
+        eid: try eid("10.\(i).0.0/16"), target: .negative(.drop), source: .configuration, ttlMinutes: .max, now: start + offset)
+      cache.set(entry)
+      #expect(cache[entry.eid] == entry)
+      #expect(cache[entry.eid]?.deadline == start + offset + .seconds(60 * Int64(UInt32.max)))
+    }
+  }
+
+  @Test func `a record has 64 bytes`() { #expect(MemoryLayout<MapCacheRecord>.stride == 64) }
+
+  @Test(arguments: [1, 2, 3] as [UInt64])
+  func `after any changes it holds what a dictionary holds, and no more`(seed: UInt64) throws {
+    var random = SplitMix64(seed: seed)
+    var cache = MapCache(limits: MapCache.Limits(maximumLearned: 20, reserved: EIDPrefixSet([try eid("10.3.0.0/16")])))
+    var plain: [EIDPrefix: Mapping] = [:]
+    let sources = [
+      MappingSource.configuration, .control("a"), .control("b"), .learned(from: try address("192.0.2.1")),
+      .learned(from: try address("2001:db8::1")),
+    ]
+    for step in 0..<3000 {
+      let prefix = try eid("10.\(random.below(5)).\(random.below(16)).0/24", in: UInt32(random.below(2)))
+      let targets: [Mapping.Target] = [
+        .negative(.drop), .negative(.nativeForward), .init([Locator(address: try address("192.0.2.\(random.below(3))"))]),
+      ]
+      let new = Mapping(
+        eid: prefix, target: targets[random.below(3)], source: sources[random.below(5)],
+        ttlMinutes: random.next() & 1 == 0 ? nil : UInt32(random.below(50)), now: start + .seconds(step))
+      let old = plain[prefix]
+      switch random.below(step / 300 & 1 == 0 ? 4 : 8) {
+      case 0, 1, 2:
+        let outcome = cache.set(new)
+        let learned = plain.values.count { $0.source.rank == .learned }
+        if let old, old.source.rank == .assigned, new.source.rank == .learned {
+          #expect(outcome == .outranked(by: old.source))
+        } else if old == nil, new.source.rank == .learned, learned == 20 {
+          #expect(outcome == .full)
+        } else {
+          #expect(outcome == old.map { .replaced($0) } ?? .added)
+          plain[prefix] = new
+        }
+      case 3, 4:
+        #expect(cache.remove(prefix) == old)
+        plain[prefix] = nil
+      default:
+        let expired = cache.firstExpired(at: start + .seconds(step))
+        #expect(expired?.deadline == plain.values.compactMap(\.deadline).filter { $0 <= start + .seconds(step) }.min())
+        if let expired { plain[cache.remove(expired.eid)?.eid ?? expired.eid] = nil }
+      }
+      if step % 10 == 0 { #expect(cache.checkInvariants() == [], "seed \(seed) step \(step)") }
+      #expect(cache[prefix] == plain[prefix], "seed \(seed) step \(step)")
+      #expect(cache.count == plain.count)
+    }
+    #expect(cache.page(after: nil, limit: .max, in: nil).mappings == plain.values.sorted { $0.eid < $1.eid })
   }
 }

@@ -34,7 +34,9 @@ import Wire
       case 0:
         own = Set(try Self.databases.filter { _ in random.next() & 1 == 0 }.map(Self.eid))
         let wanted = own.map { ($0, ForwardingCompiler.Local(nextHop: nil, database: $0)) }
-        try compiler.setLocals(Dictionary(uniqueKeysWithValues: wanted), template: { _ in nil })
+        try compiler.setLocals(
+          Dictionary(uniqueKeysWithValues: wanted), mappingsWithin: { own in mapped.count { own.prefix.contains($0.prefix) } },
+          template: { _ in nil })
       case 1, 2:
         try compiler.set(eid, random.next() & 1 == 0 ? .negative(.drop) : .negative(.nativeForward))
         mapped.insert(eid)

@@ -125,6 +125,13 @@ public final class ForwardingPublisher {
     }
   }
 
+  /// What packets to exactly this prefix meet, changes included that are not published yet.
+  public func mapping(_ prefix: EIDPrefix) -> (set: SetHandle, counters: UInt32)? {
+    guard let index = table.value(for: prefix) else { return nil }
+    let record = mappings.reader[index]
+    return (record.set, record.counters)
+  }
+
   public func removeMapping(_ prefix: EIDPrefix) throws(StateError) {
     do { unpublished.append(.mapping(try table.delete(prefix))) } catch { throw .table(error) }
   }

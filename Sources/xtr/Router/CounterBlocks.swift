@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Who has which locator counters. A mapping has one counter per locator, side by side; every worker keeps its own copy of
-// them all.
+// them all. Owned by ForwardingCompiler.
 
 import DataPlane
+
+/// Counters side by side.
+struct CounterRun {
+  var first: UInt32
+  var count: Int
+
+  /// Their positions.
+  var counters: Range<UInt32> { first..<first + UInt32(count) }
+}
 
 /// Hands out runs of counter positions. Thread: slow path.
 struct CounterBlocks {
@@ -11,14 +20,16 @@ struct CounterBlocks {
   /// Runs that came back, by length.
   private var free: [Int: [UInt32]] = [:]
 
-  /// The first of `count` positions; nil when all are taken.
-  mutating func allocate(_ count: Int) -> UInt32? {
-    if let first = free[count]?.popLast() { return first }
-    guard Int(next) + count <= WorkerCounters.maximumLocatorCounters else { return nil }
+  /// `count` positions; throws `full` when all are taken.
+  mutating func allocate(_ count: Int) throws(StateError) -> CounterRun {
+    if let first = free[count]?.popLast() { return CounterRun(first: first, count: count) }
+    guard Int(next) + count <= WorkerCounters.maximumLocatorCounters else {
+      throw .full("locator counter", limit: WorkerCounters.maximumLocatorCounters)
+    }
     defer { next += UInt32(count) }
-    return next
+    return CounterRun(first: next, count: count)
   }
 
-  /// Gives a run back that no worker counts in any more; its counters are zero again.
-  mutating func release(_ first: UInt32, count: Int) { free[count, default: []].append(first) }
+  /// Takes a run back that no worker counts in any more; its counters are zero again.
+  mutating func release(_ run: CounterRun) { free[run.count, default: []].append(run.first) }
 }

@@ -18,11 +18,14 @@ final class ForwardingCompiler {
   private var counterBlocks = CounterBlocks()
   private var rlocs: [IPAddress: RLOC] = [:]
   private var sets: [Mapping.Target: CompiledSet] = [:]
-  private var mappings: [EIDPrefix: CompiledMapping] = [:]
+  /// The same by their handles: the forwarding state itself says which one a mapping has, and by its handle whether it is a mapping.
+  private var setsByHandle: [SetHandle: CompiledSet] = [:]
   private var locals: [EIDPrefix: CompiledLocal] = [:]
   private var databases: [EIDPrefix: Database] = [:]
   private var databasePrefixes = EIDPrefixSet([])
   private var haveSpacesChanged = false
+  /// Counters that no mapping has any more after the next publication.
+  private var retired: [CounterRun] = []
   private var hosts: [NextHopKey: Host] = [:]
   private var bareLocalSet: SetHandle?
   private var lookupFailure: NetlinkError?
@@ -52,15 +55,20 @@ final class ForwardingCompiler {
   }
 
   private final class CompiledSet {
+    let target: Mapping.Target
     let handle: SetHandle
     var users = 0
-    init(handle: SetHandle) { self.handle = handle }
+
+    init(_ target: Mapping.Target, handle: SetHandle) {
+      self.target = target
+      self.handle = handle
+    }
   }
 
+  /// A mapping as the forwarding state has it.
   private struct CompiledMapping {
-    var target: Mapping.Target
-    var counters: UInt32
-    var counterCount: Int
+    var set: CompiledSet
+    var counters: CounterRun
   }
 
   /// A local EID-prefix, or a host or subnet within one whose next hop is known.
@@ -73,7 +81,7 @@ final class ForwardingCompiler {
 
   /// One of our own EID-prefixes.
   private struct Database {
-    var counters: UInt32
+    var counters: CounterRun
     /// Mappings of the same prefix or of prefixes in it: they say that something has moved away. Without any, every address in it is ours.
     var mappingsWithin: Int
   }
@@ -113,38 +121,55 @@ final class ForwardingCompiler {
   func publish() {
     if haveSpacesChanged { publisher.setLocalSpaces(databases.filter { $1.mappingsWithin == 0 && locals[$0] != nil }.keys) }
     haveSpacesChanged = false
+    if !retired.isEmpty {
+      publisher.afterGracePeriod { [self, runs = retired] in runs.forEach(release) }
+      retired = []
+    }
     publisher.publish()
+  }
+
+  private func release(_ run: CounterRun) {
+    for worker in workers() { for counter in run.counters { worker.resetLocator(counter) } }
+    counterBlocks.release(run)
   }
 
   // MARK: - Mappings
 
+  /// The mapping of exactly this prefix, not a local entry.
+  private func mapping(_ eid: EIDPrefix) -> CompiledMapping? {
+    guard let (handle, first) = publisher.mapping(eid), let set = setsByHandle[handle] else { return nil }
+    return CompiledMapping(set: set, counters: CounterRun(first: first, count: set.target.counterCount))
+  }
+
   /// Adds or replaces a mapping.
   func set(_ eid: EIDPrefix, _ target: Mapping.Target) throws(StateError) {
-    if mappings[eid]?.target == target { return }
+    let old = mapping(eid)
+    if let old, old.set.target == target { return }
     let set = try acquire(target)
-    let count = target.locatorCount
-    guard let counters = counterBlocks.allocate(max(1, count)) else {
-      release(target)
-      throw .full("locator counter", limit: WorkerCounters.maximumLocatorCounters)
-    }
-    do { try publisher.setMapping(eid, set: set.handle, counters: counters) } catch {
-      release(target)
-      counterBlocks.release(counters, count: max(1, count))
+    do throws(StateError) { try put(eid, set) } catch {
+      release(set)
       throw error
     }
-    let old = mappings.updateValue(CompiledMapping(target: target, counters: counters, counterCount: max(1, count)), forKey: eid)
     if let old { retire(old) } else { noteMapping(eid, 1) }
+  }
+
+  /// Puts a mapping into the forwarding state, with counters of its own.
+  private func put(_ eid: EIDPrefix, _ set: CompiledSet) throws(StateError) {
+    let counters = try counterBlocks.allocate(set.target.counterCount)
+    do { try publisher.setMapping(eid, set: set.handle, counters: counters.first) } catch {
+      counterBlocks.release(counters)
+      throw error
+    }
   }
 
   /// Removes a mapping; a local entry of the same prefix takes its place again.
   func remove(_ eid: EIDPrefix) throws(StateError) {
-    guard let old = mappings[eid] else { return }
+    guard let old = mapping(eid) else { return }
     if let local = locals[eid] {
       try publisher.setMapping(eid, set: local.set, counters: local.counters)
     } else {
       try publisher.removeMapping(eid)
     }
-    mappings[eid] = nil
     noteMapping(eid, -1)
     retire(old)
   }
@@ -158,21 +183,18 @@ final class ForwardingCompiler {
   }
 
   private func retire(_ mapping: CompiledMapping) {
-    release(mapping.target)
-    retireCounters(mapping.counters, count: mapping.counterCount)
-  }
-
-  private func retireCounters(_ first: UInt32, count: Int) {
-    publisher.afterGracePeriod { [self] in
-      for worker in workers() { for i in 0..<UInt32(count) { worker.resetLocator(first + i) } }
-      counterBlocks.release(first, count: count)
-    }
+    release(mapping.set)
+    retired.append(mapping.counters)
   }
 
   /// Packets and bytes of a mapping's counters, in the order of its locators.
   func counts(_ eid: EIDPrefix) -> [PacketCount] {
-    guard let mapping = mappings[eid] else { return [] }
-    return (0..<UInt32(mapping.counterCount)).map { sum(mapping.counters + $0) }
+    mapping(eid).map { $0.counters.counters.map(sum) } ?? []
+  }
+
+  /// The packets of a mapping, for comparison with what they were before.
+  func packetCount(_ eid: EIDPrefix) -> UInt32 {
+    UInt32(truncatingIfNeeded: counts(eid).reduce(0) { $0 &+ $1.packets })
   }
 
   private func sum(_ counter: UInt32) -> PacketCount {
@@ -193,23 +215,24 @@ final class ForwardingCompiler {
     let set: CompiledSet
     do {
       for address in target.addresses { try acquire(address, for: target) }
-      set = CompiledSet(handle: try publisher.addSet(compile(target)))
+      set = CompiledSet(target, handle: try publisher.addSet(compile(target)))
     } catch {
       for address in target.addresses { release(address, for: target) }
       throw error
     }
     set.users = 1
     sets[target] = set
+    setsByHandle[set.handle] = set
     return set
   }
 
-  private func release(_ target: Mapping.Target) {
-    guard let set = sets[target] else { return }
+  private func release(_ set: CompiledSet) {
     set.users -= 1
     guard set.users == 0 else { return }
-    sets[target] = nil
+    sets[set.target] = nil
+    setsByHandle[set.handle] = nil
     publisher.removeSet(set.handle)
-    for address in target.addresses { release(address, for: target) }
+    for address in set.target.addresses { release(address, for: set.target) }
   }
 
   private func acquire(_ address: IPAddress, for target: Mapping.Target) throws(StateError) {
@@ -304,32 +327,24 @@ final class ForwardingCompiler {
 
   // MARK: - Local EIDs
 
-  /// Makes the local part of the table exactly `wanted`; a mapping of the same prefix goes before.
-  func setLocals(_ wanted: [EIDPrefix: Local], template: (NextHopKey) -> HeaderTemplate?) throws(StateError) {
+  /// Makes the local part of the table exactly `wanted`; a mapping of the same prefix goes before. `mappingsWithin` says how many there
+  /// are of a prefix or of prefixes in it.
+  func setLocals(
+    _ wanted: [EIDPrefix: Local], mappingsWithin: (EIDPrefix) -> Int, template: (NextHopKey) -> HeaderTemplate?
+  ) throws(StateError) {
     let own = Set(wanted.values.map(\.database))
     defer {
       databasePrefixes = EIDPrefixSet(databases.keys)
       haveSpacesChanged = true
     }
-    try addDatabases(own.subtracting(databases.keys))
+    for prefix in own where databases[prefix] == nil {
+      databases[prefix] = Database(counters: try counterBlocks.allocate(1), mappingsWithin: mappingsWithin(prefix))
+    }
     for (eid, local) in wanted { try setLocal(eid, local, template) }
     for eid in locals.keys where wanted[eid] == nil { try removeLocal(eid) }
     for (prefix, database) in databases where !own.contains(prefix) {
       databases[prefix] = nil
-      retireCounters(database.counters, count: 1)
-    }
-  }
-
-  private func addDatabases(_ new: Set<EIDPrefix>) throws(StateError) {
-    guard !new.isEmpty else { return }
-    let prefixes = EIDPrefixSet(new)
-    var within: [EIDPrefix: Int] = [:]
-    for eid in mappings.keys { for prefix in prefixes.covering(eid) { within[prefix, default: 0] += 1 } }
-    for prefix in new {
-      guard let counters = counterBlocks.allocate(1) else {
-        throw .full("locator counter", limit: WorkerCounters.maximumLocatorCounters)
-      }
-      databases[prefix] = Database(counters: counters, mappingsWithin: within[prefix] ?? 0)
+      retired.append(database.counters)
     }
   }
 
@@ -337,8 +352,8 @@ final class ForwardingCompiler {
     let old = locals[eid]
     if old?.local == local { return }
     let (set, host) = try localSet(local.nextHop, template)
-    let new = CompiledLocal(local: local, counters: databases[local.database]?.counters ?? 0, set: set, host: host)
-    if mappings[eid] == nil {
+    let new = CompiledLocal(local: local, counters: databases[local.database]?.counters.first ?? 0, set: set, host: host)
+    if mapping(eid) == nil {
       do { try publisher.setMapping(eid, set: set, counters: new.counters) } catch {
         releaseHost(host)
         throw error
@@ -350,7 +365,7 @@ final class ForwardingCompiler {
 
   private func removeLocal(_ eid: EIDPrefix) throws(StateError) {
     guard let old = locals[eid] else { return }
-    if mappings[eid] == nil { try publisher.removeMapping(eid) }
+    if mapping(eid) == nil { try publisher.removeMapping(eid) }
     locals[eid] = nil
     releaseHost(old.host)
   }
@@ -397,7 +412,8 @@ extension HeaderTemplate {
 }
 
 extension Mapping.Target {
-  fileprivate var locatorCount: Int { addresses.count }
+  /// One for each locator, and one for packets that meet an action.
+  fileprivate var counterCount: Int { max(1, addresses.count) }
 
   /// The RLOCs it names, in the mapping's order.
   fileprivate var addresses: [IPAddress] {

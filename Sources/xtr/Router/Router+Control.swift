@@ -10,7 +10,7 @@ import Wire
 extension Router: ControlService {
   func answer(_ request: ControlRequest, from client: ClientID) async -> ControlAnswer {
     guard state != .starting else { return .failure(ControlFailure(.unavailable, "the router is starting: try again in a moment")) }
-    let source = MappingSource(origin: MappingOrigin.control.rawValue, owner: client.owner)
+    let source = MappingSource.control(client.owner)
     switch request.operation {
     case .hello, .watch: return .done
     case .add(let mappings): return changed { try self.add(mappings, source) }
@@ -72,13 +72,12 @@ extension Router: ControlService {
   private func replace(_ scope: ReplaceScope, _ mappings: [ControlMapping], _ source: MappingSource) throws -> Int {
     let (mappings, kept) = distinct(mappings)
     try refuseDatabase(mappings)
-    let gone = mapCache.prefixes { mapping in
-      guard !kept.contains(mapping.eid) else { return false }
+    let inScope =
       switch scope {
-      case .owner(let owner): return mapping.source.owner == owner ?? source.owner
-      case .instance(let instance): return mapping.eid.instanceID == instance && mapping.source != .configuration
+      case .owner(let owner): mapCache.prefixes { $0.owner == owner ?? source.owner }
+      case .instance(let instance): mapCache.prefixes(in: instance) { $0 != .configuration }
       }
-    }
+    let gone = inScope.filter { !kept.contains($0) }
     let removed = gone.compactMap { mapCache[$0] }
     try change(remove: gone, set: mappings.map { Mapping($0, source: source) })
     publishMappings(removed: removed, set: mappings, owner: source.owner)

@@ -14,23 +14,59 @@ extension Router {
     try change(remove: [], set: mappings.map { Mapping($0, source: source) })
   }
 
-  /// Removes and sets mappings in one transaction, without publishing it.
-  func change(remove: [EIDPrefix], set: [Mapping]) throws(StateError) {
+  /// What became of a change apart from what was asked for.
+  struct ChangeOutcome {
+    /// Mappings that were not set, and why: nothing of theirs has changed.
+    var refused: [(mapping: Mapping, outcome: MapCache.SetOutcome)] = []
+    /// Learned mappings that went to make room.
+    var evicted: [Mapping] = []
+  }
+
+  /// How many learned mappings go for one new one, where the maximum has been lowered: it is reached step by step.
+  private static let maximumEvictions = 8
+
+  /// Removes and sets mappings in one transaction, without publishing it. All or nothing, but for learned mappings that may not be set
+  /// because someone of a higher rank has given one for the same prefix, or for which there is no room: these are left out.
+  @discardableResult
+  func change(remove: [EIDPrefix], set: [Mapping]) throws(StateError) -> ChangeOutcome {
     var undo: [(EIDPrefix, Mapping?)] = []
+    var result = ChangeOutcome()
     do {
       for eid in remove {
         try compiler.remove(eid)
-        undo.append((eid, mapCache.remove(eid)))
+        if let old = mapCache.remove(eid) { undo.append((eid, old)) }
       }
       for mapping in set {
+        for _ in 0..<Self.maximumEvictions where mapCache.needsRoom(for: mapping) {
+          guard let old = try evict() else { break }
+          undo.append((old.eid, old))
+          result.evicted.append(old)
+        }
+        let outcome = mapCache.set(mapping)
+        switch outcome {
+        case .added: undo.append((mapping.eid, nil))
+        case .replaced(let old): undo.append((mapping.eid, old))
+        case .outranked, .full:
+          result.refused.append((mapping, outcome))
+          continue
+        }
         try compiler.set(mapping.eid, mapping.target)
-        undo.append((mapping.eid, mapCache.set(mapping)))
       }
-      if site.concerns(remove) || site.concerns(set.lazy.map(\.eid)) { try site.refresh(hiddenBy: mapCache) }
+      if site.concerns(remove) || site.concerns(set.lazy.map(\.eid)) || site.concerns(result.evicted.lazy.map(\.eid)) {
+        try site.refresh(hiddenBy: mapCache)
+      }
     } catch {
       revert(undo)
       throw error
     }
+    return result
+  }
+
+  /// Removes the learned mapping that is to go first; nil when none may.
+  private func evict() throws(StateError) -> Mapping? {
+    guard let eid = mapCache.victim(packetCount: compiler.packetCount) else { return nil }
+    try compiler.remove(eid)
+    return mapCache.remove(eid)
   }
 
   /// Puts back what a failed change had done already. Room for it is there: it was taken a moment ago.
@@ -39,7 +75,7 @@ extension Router {
       do {
         if let old {
           try compiler.set(eid, old.target)
-          mapCache.set(old)
+          mapCache.restore(old)
         } else {
           try compiler.remove(eid)
           mapCache.remove(eid)
@@ -59,15 +95,44 @@ extension Router {
     if watched.contains(.add) { for mapping in set { server.publish(.add(mapping, owner: owner)) } }
   }
 
+  /// How long mappings that expire keep the event loop from other work before it gets its turn; publishing what was done comes on top.
+  private static let expirySlice = Duration.microseconds(300)
+  /// A mapping that could not be removed is tried again after it.
+  private static let expiryRetry = Duration.seconds(1)
+
+  /// Removes mappings whose time is over, for a slice of time and in one publication; goes on after other work until all are removed.
   func expireMappings() {
-    let expired = mapCache.expired(at: .now).compactMap { mapCache[$0] }
+    guard !isExpiring, state == .forwarding else { return }
+    let end = ContinuousClock.now + Self.expirySlice
+    var expired: [Mapping] = []
+    while let mapping = mapCache.firstExpired(at: .now) {
+      if let removed = expire(mapping) { expired.append(removed) }
+      guard ContinuousClock.now < end else {
+        isExpiring = true
+        eventLoop.execute { [self] in
+          assumeIsolated {
+            $0.isExpiring = false
+            $0.expireMappings()
+          }
+        }
+        break
+      }
+    }
     guard !expired.isEmpty else { return }
-    do { try change(remove: expired.map(\.eid), set: []) } catch {
-      log.error("removing expired mappings: \(error)")
-      return
+    if site.concerns(expired.lazy.map(\.eid)) {
+      do { try site.refresh(hiddenBy: mapCache) } catch { log.error("local EIDs after mappings have expired: \(error)") }
     }
     compiler.publish()
     for mapping in expired { server?.publish(.expired(mapping.eid, owner: mapping.source.owner)) }
+  }
+
+  private func expire(_ mapping: Mapping) -> Mapping? {
+    do { try compiler.remove(mapping.eid) } catch {
+      log.error("removing the expired mapping of \(mapping.eid): \(error); tried again")
+      mapCache.postponeExpiry(of: mapping.eid, to: .now + Self.expiryRetry)
+      return nil
+    }
+    return mapCache.remove(mapping.eid)
   }
 }
 

@@ -50,7 +50,7 @@ extension Router {
     site.database = new.database.map(\.eid)
     try refreshAddresses()
     let wanted = Set(new.mappings.map(\.eid))
-    let gone = mapCache.prefixes { $0.source == .configuration && !wanted.contains($0.eid) }
+    let gone = mapCache.prefixes { $0 == .configuration }.filter { !wanted.contains($0) }
     try change(remove: gone, set: new.mappings.map { Mapping($0, source: .configuration) })
     report(compiler.refreshRLOCs())
     try site.refresh(hiddenBy: mapCache)

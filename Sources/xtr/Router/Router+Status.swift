@@ -137,7 +137,7 @@ extension Router {
     let remaining = mapping.deadline.map { UInt32(clamping: max(0, ($0 - .now).components.seconds)) }
     return MappingEntry(
       eid: mapping.eid, target: target, ttlMinutes: mapping.ttlMinutes, expiresInSeconds: remaining, owner: mapping.source.owner,
-      origin: MappingOrigin(rawValue: mapping.source.origin) ?? .control,
+      origin: MappingOrigin(rawValue: mapping.source.origin.rawValue) ?? .control,
       count: counts.reduce(into: PacketCount()) {
         $0.packets += $1.packets
         $0.bytes += $1.bytes

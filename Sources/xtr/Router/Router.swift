@@ -40,6 +40,8 @@ actor Router {
   private var ticks: RepeatedTask?
   private var tickCount = 0
   private var isKernelViewStale = false
+  /// Whether the removal of expired mappings goes on by itself.
+  var isExpiring = false
   /// Finished when somebody wants the router to end.
   nonisolated let ended: AsyncStream<Void>
   private nonisolated let endedContinuation: AsyncStream<Void>.Continuation

@@ -39,7 +39,7 @@ final class Site {
       guard let prefix = databasePrefix(of: host), !isHidden(host, in: prefix, mapCache) else { continue }
       wanted[host] = .init(nextHop: key, database: prefix)
     }
-    try compiler.setLocals(wanted, template: template)
+    try compiler.setLocals(wanted, mappingsWithin: mapCache.count(within:), template: template)
   }
 
   /// The Ethernet header for a host or router of the site.
