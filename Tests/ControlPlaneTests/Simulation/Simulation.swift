@@ -108,6 +108,7 @@ final class Simulation {
       queueTick(i)
     case .script(let script):
       script(self)
+      // It may have touched any node.
       for i in nodes.indices { queueTick(i) }
     }
   }
