@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Registers the site's EID-prefixes at its Map-Servers and keeps them registered (RFC 9301 5.6, 5.7, 8.2; rule C8). The router gives it the
+// database whenever that changed, the Map-Notifies that come in, and the time; it says what to send and what to tell the operator.
+//
+// A Map-Server drops a Map-Register whose nonce is not greater than the last one of the same xTR-ID and key. So nonces ascend for ever:
+//
+//    ├───────────────────────────────┼───────────────────────────────┤
+//    │  seconds since 2000, at start │  messages since, from 0       │
+//    └───────────────────────────────┴────────────────────────────────
+//
+// and a start that finds a nonce stored by an earlier run begins above both. Then neither a clock that was set back nor one that was ahead
+// leads to a nonce a second time; a machine that keeps nothing and whose clock goes back is refused until the clock passes its old starts.
+
+import Wire
+
+/// What the registrar wants done.
+public enum RegistrarAction: Hashable, Sendable {
+  case send(Datagram)
+  /// For the log.
+  case report(RegistrationReport)
+  /// A Map-Notify was not obeyed; to be counted.
+  case refused(Refusal)
+}
+
+/// The registrar. Thread: slow path.
+public struct Registrar: Sendable {
+  /// Of a message, in bytes of UDP payload: with IPv6 and UDP headers 1280 bytes, which every path carries unfragmented (RFC 8200 section 5).
+  public static let messageByteCount = 1232
+
+  /// A register that was sent and not answered.
+  private struct Outstanding {
+    var server: Endpoint
+    /// That it was signed with.
+    var key: AuthenticationKey
+  }
+
+  private let identity: XTRIdentity
+  private var database = SiteDatabase()
+  private var servers: [ServerRegistration] = []
+  private var outstanding: [UInt64: Outstanding] = [:]
+  private var random: NonceSource
+  private let firstNonce: UInt64
+  /// Of the last message; to be stored now and then, for `nonceFloor` of the next start.
+  public private(set) var lastNonce: UInt64
+
+  /// `secondsSince2000`: by the wall clock. `nonceFloor`: the `lastNonce` that an earlier run stored, plus as many as it may have sent since;
+  /// 0 if there is none.
+  public init(identity: XTRIdentity, secondsSince2000: UInt32, nonceFloor: UInt64 = 0, random: NonceSource = NonceSource()) {
+    self.identity = identity
+    self.random = random
+    firstNonce = max(UInt64(secondsSince2000) << 32, nonceFloor)
+    lastNonce = firstNonce
+  }
+
+  // MARK: - What to register, and where
+
+  /// The database is this now: what changed is registered or withdrawn at once. O(n log n).
+  public mutating func update(_ database: SiteDatabase, now: Instant) -> [RegistrarAction] {
+    self.database = database
+    for i in servers.indices where !servers[i].isLeaving { setRecords(i, now) }
+    return tick(now: now)
+  }
+
+  /// Our Map-Servers are these now, told apart by their endpoints. A new key or other bits are used at once; from a server that is no
+  /// longer among them everything is withdrawn.
+  public mutating func configure(_ wanted: [RegistrationServer], now: Instant) -> [RegistrarAction] {
+    for i in servers.indices where !wanted.contains(where: { $0.endpoint == servers[i].server.endpoint }) { leave(i, now) }
+    for server in wanted {
+      guard let i = servers.firstIndex(where: { $0.server.endpoint == server.endpoint }) else {
+        servers.append(ServerRegistration(server, now: now))
+        setRecords(servers.count - 1, now)
+        continue
+      }
+      let wasLeaving = servers[i].isLeaving
+      servers[i].isLeaving = false
+      if servers[i].server != server { servers[i].set(server, now: now) }
+      if wasLeaving { setRecords(i, now) }
+    }
+    return tick(now: now)
+  }
+
+  /// A clean end: withdraws everything everywhere. It is over when `nextDeadline` is nil, after half a minute at the latest.
+  public mutating func withdraw(now: Instant) -> [RegistrarAction] { configure([], now: now) }
+
+  private mutating func leave(_ i: Int, _ now: Instant) {
+    guard !servers[i].isLeaving else { return }
+    servers[i].isLeaving = true
+    setRecords(i, now)
+  }
+
+  private mutating func setRecords(_ i: Int, _ now: Instant) {
+    let records = servers[i].isLeaving ? [] : database.prefixes.map(database.record)
+    forget(servers[i].set(records, byteCount: Self.messageByteCount, overhead: overhead(of: servers[i].server.key), now: now))
+  }
+
+  /// Of a message without records.
+  private func overhead(of key: AuthenticationKey) -> Int {
+    AuthenticationFields.dataOffset + key.blankFields.data.count + XTRIdentity.byteCount
+  }
+
+  // MARK: - Time
+
+  /// When `tick` is to be called next; nil: not until something happens.
+  public var nextDeadline: Instant? { servers.lazy.compactMap(\.nextDeadline).min() }
+
+  /// Sends what is due and reports what lasts.
+  public mutating func tick(now: Instant) -> [RegistrarAction] {
+    var actions: [RegistrarAction] = []
+    for i in servers.indices {
+      let (due, abandoned) = servers[i].nextDue(now)
+      forget(abandoned)
+      if let due { actions.append(.send(register(i, due, now))) }
+      if let report = servers[i].report(now) { actions.append(.report(report)) }
+    }
+    servers.removeAll { $0.isLeaving && $0.batches.isEmpty }
+    return actions
+  }
+
+  private mutating func register(_ i: Int, _ batch: Int, _ now: Instant) -> Datagram {
+    lastNonce &+= 1
+    let server = servers[i].server
+    if let lost = servers[i].noteSent(batch, lastNonce, now, &random) { outstanding[lost] = nil }
+    outstanding[lastNonce] = Outstanding(server: server.endpoint, key: server.key)
+    let message = MapRegister(nonce: lastNonce, flags: server.flags, records: servers[i].batches[batch].records, identity: identity)
+    return Datagram(server.key.sign(message), to: server.endpoint)
+  }
+
+  private mutating func forget(_ nonces: [UInt64]) { for nonce in nonces { outstanding[nonce] = nil } }
+
+  // MARK: - Map-Notifies
+
+  /// Whether a Map-Notify is for the registrar: an answer, or about EIDs of our own. Others are publications (RFC 9437).
+  public func isAddressed(by notify: MapNotify) -> Bool {
+    isNonceOfOurs(notify.nonce)
+      || notify.records.contains { record in record.eidPrefix.map { !database.locators(of: $0).isEmpty } ?? false }
+  }
+
+  private func isNonceOfOurs(_ nonce: UInt64) -> Bool { nonce > firstNonce && nonce <= lastNonce }
+
+  /// A Map-Notify, `bytes` on the wire. Without the key nobody can change anything.
+  public mutating func receive(_ notify: MapNotify, bytes: [UInt8], _ arrival: Arrival, now: Instant) -> [RegistrarAction] {
+    guard let asked = outstanding[notify.nonce] else {
+      // An answer to what was answered already or is about an older state of the database, or no answer.
+      return isNonceOfOurs(notify.nonce) ? [.refused(.unknownNonce)] : receiveUnsolicited(notify, bytes, arrival)
+    }
+    guard asked.key.verifies(bytes, type: .mapNotify, nonce: notify.nonce, fields: notify.authentication) else {
+      return [.refused(.wrongKey)]
+    }
+    guard let i = servers.firstIndex(where: { $0.server.endpoint == asked.server }), let batch = servers[i].batchIndex(of: notify.nonce)
+    else {
+      return [.refused(.unknownNonce)]
+    }
+    guard servers[i].covers(notify.records, batch: batch) else { return [.refused(.badRecord)] }
+    let isCurrent = asked.key == servers[i].server.key
+    forget(isCurrent ? servers[i].batches[batch].nonces : [notify.nonce])
+    servers[i].noteAnswered(batch, notify.nonce, notify.records, isCurrent: isCurrent, now, &random)
+    let report = servers[i].report(now)
+    servers.removeAll { $0.isLeaving && $0.batches.isEmpty }
+    return report.map { [.report($0)] } ?? []
+  }
+
+  /// The server tells what it has for the site now, after another xTR of the site registered. It repeats that until it is acknowledged: what
+  /// came before is acknowledged again and not obeyed again.
+  private mutating func receiveUnsolicited(_ notify: MapNotify, _ bytes: [UInt8], _ arrival: Arrival) -> [RegistrarAction] {
+    guard let i = servers.firstIndex(where: { $0.server.endpoint.address == arrival.from.address }) else {
+      return [.refused(.unknownNonce)]
+    }
+    let key = servers[i].server.key
+    guard key.verifies(bytes, type: .mapNotify, nonce: notify.nonce, fields: notify.authentication) else { return [.refused(.wrongKey)] }
+    let acknowledgement = RegistrarAction.send(Datagram(key.sign(acknowledgement: notify), to: arrival.from, from: arrival.to))
+    if let last = servers[i].unsolicitedNonce, notify.nonce <= last {
+      return notify.nonce == last ? [acknowledgement, .refused(.replayed)] : [.refused(.replayed)]
+    }
+    guard notify.records.allSatisfy({ $0.eidPrefix.map { servers[i].statuses[$0] != nil } ?? false }) else { return [.refused(.badRecord)] }
+    servers[i].unsolicitedNonce = notify.nonce
+    servers[i].noteUnsolicited(notify.records)
+    return [acknowledgement]
+  }
+
+  // MARK: - What there is to show
+
+  /// The EID-prefixes at each server, in the order of configuration and ascending.
+  public var registrations: [(server: RegistrationServer, statuses: [(eid: EIDPrefix, status: RegistrationStatus)])] {
+    servers.filter { !$0.isLeaving }.map { server in
+      (server.server, server.statuses.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
+    }
+  }
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How many Map-Replies one address gets. A Map-Request names in its ITR-RLOCs where the reply goes, unverified, and a reply can be twenty
+// times longer: without a limit anyone could point us at anyone.
+//
+// RFC 9301 5.4 asks for a limit and recommends one reply in 3 seconds to each RLOC. An ITR that resolves two of our EIDs at once would lose
+// the second that way, so ours is a bucket: 100 replies at once and 20 per second, which at most is 25 kB/s to a victim.
+//
+// The table has 4096 buckets and an address has its bucket by a keyed hash. Two addresses may share one; a flood from invented addresses
+// drains them all, and costs no memory.
+
+import Wire
+
+struct ReplyLimiter: Sendable {
+  static let burst: Double = 100
+  static let perSecond: Double = 20
+  static let bucketCount = 4096
+
+  /// When a bucket will be full again; the distance from now says what it has left.
+  private var fullAt: [Instant?]
+  private let hashKey: UInt64
+
+  init(random: inout NonceSource) {
+    fullAt = Array(repeating: nil, count: Self.bucketCount)
+    hashKey = random.next()
+  }
+
+  /// Whether `address` may have one more; if so, it has had it. O(1).
+  mutating func allows(_ address: IPAddress, now: Instant) -> Bool {
+    let i = bucket(of: address)
+    let one: Duration = .seconds(1 / Self.perSecond)
+    let start = max(fullAt[i] ?? now, now)
+    guard start + one - now <= one * Self.burst else { return false }
+    fullAt[i] = start + one
+    return true
+  }
+
+  /// Two rounds of SplitMix64's mixing, keyed.
+  func bucket(of address: IPAddress) -> Int {
+    let bits = address.leftAligned
+    return Int(Self.mix(Self.mix(bits.high ^ hashKey) ^ bits.low &+ hashKey) % UInt64(Self.bucketCount))
+  }
+
+  private static func mix(_ value: UInt64) -> UInt64 {
+    var z = value &+ 0x9E37_79B9_7F4A_7C15
+    z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
+    return z ^ z >> 31
+  }
+}
