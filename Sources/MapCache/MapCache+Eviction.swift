@@ -58,6 +58,13 @@ extension MapCache {
     return first.map { records[Int($0)].key.eid }
   }
 
+  /// Whether an entry has had packets since it was last looked at, which this is.
+  public mutating func wasUsed(_ eid: EIDPrefix, packetCount: UInt32) -> Bool {
+    guard let slot = trie[eid] else { return false }
+    defer { records[Int(slot)].packets = packetCount }
+    return records[Int(slot)].packets != packetCount
+  }
+
   /// Puts an entry on the clock, where the hand comes last.
   mutating func wind(_ slot: UInt32) {
     clock.growByQuarter(to: clock.count + 1)

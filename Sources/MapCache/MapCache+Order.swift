@@ -43,6 +43,11 @@ extension MapCache {
     return prefixes
   }
 
+  /// At most `limit` mappings of prefixes strictly within `eid`, in ascending order. O(entries found)
+  public func descendants(of eid: EIDPrefix, limit: Int) -> [Mapping] {
+    trie.descendants(of: eid, limit: limit).compactMap { mapping($0.value) }
+  }
+
   /// How many entries lie within `eid`, or are it. O(entries found)
   public func count(within eid: EIDPrefix) -> Int {
     trie.descendants(of: eid, limit: .max).count + (trie[eid] == nil ? 0 : 1)

@@ -155,7 +155,7 @@ extension MapCache {
     records[Int(slot)].next = next
     if next != Record.none { records[Int(next)].previous = slot }
     heads[source] = slot
-    if let deadline = mapping.deadline { deadlines.schedule(slot, at: deadline) }
+    if let due = mapping.renewal ?? mapping.deadline { deadlines.schedule(slot, at: due) }
     guard mapping.source.rank == .learned else { return }
     learnedCount += 1
     if !limits.reserves(mapping.eid) { wind(slot) }
@@ -177,14 +177,14 @@ extension MapCache {
 // MARK: - Time
 
 extension MapCache {
-  /// An entry whose time is over, the one that is due longest; nil when there is none. One at a time: who removes them stops when he has
-  /// spent the time he has. O(1)
+  /// An entry whose time is over, or nearly so if it is a learned one (`Mapping.renewal`): the one that is due longest; nil when there is
+  /// none. One at a time: who removes or postpones them stops when he has spent the time he has. O(1)
   public func firstExpired(at now: ContinuousClock.Instant) -> Mapping? {
     guard let first = deadlines.first, first.deadline <= now else { return nil }
     return mapping(first.key)
   }
 
-  /// Lets an entry that could not be removed stay until `deadline`, so that others can go before it.
+  /// Lets an entry stay until `deadline`, so that others can go before it.
   public mutating func postponeExpiry(of eid: EIDPrefix, to deadline: ContinuousClock.Instant) {
     guard let slot = trie[eid], records[Int(slot)].key.expires else { return }
     deadlines.schedule(slot, at: deadline)

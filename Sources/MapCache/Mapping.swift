@@ -54,6 +54,11 @@ public struct Mapping: Equatable, Sendable {
 
   /// When it expires; nil: never.
   public var deadline: ContinuousClock.Instant? { ttlMinutes.map { installedAt + .seconds(60 * Int64($0)) } }
+  /// When a learned mapping that is in use is to be asked for again: a tenth of its time before the end, a minute at most. nil: never.
+  public var renewal: ContinuousClock.Instant? {
+    guard source.rank == .learned, let ttlMinutes else { return nil }
+    return deadline.map { $0 - .seconds(min(60, 6 * Int64(ttlMinutes))) }
+  }
 }
 
 extension Mapping {

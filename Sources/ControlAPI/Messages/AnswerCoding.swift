@@ -57,6 +57,13 @@ extension ControlAnswer {
     case .database(let rows): writer.coded("database", rows)
     case .interfaces(let rows): writer.coded("interfaces", rows)
     case .neighbours(let rows): writer.coded("neighbours", rows)
+    case .registrations(let rows): writer.coded("registrations", rows)
+    case .registered(let rows, let next):
+      writer.coded("registered", rows)
+      writer.optional("next", next?.description)
+    case .resolutions(let rows): writer.coded("resolutions", rows)
+    case .probes(let rows): writer.coded("probes", rows)
+    case .control(let status): writer.coded("control", status)
     }
   }
 }
@@ -96,6 +103,7 @@ private struct ReplyFields {
   var server = ""
   var next: EIDPrefix?
   var entries: [MappingEntry]?
+  var registered: [RegisteredEntry]?
   var body: ControlAnswer?
 
   mutating func read(_ key: String, from reader: inout JSONReader) throws(JSONError) {
@@ -122,6 +130,11 @@ private struct ReplyFields {
     case "database": body = .database(try Self.decode([DatabaseEntry].self, key, &reader))
     case "interfaces": body = .interfaces(try Self.decode([InterfaceStatus].self, key, &reader))
     case "neighbours": body = .neighbours(try Self.decode([NeighbourStatus].self, key, &reader))
+    case "registrations": body = .registrations(try Self.decode([RegistrationEntry].self, key, &reader))
+    case "registered": registered = try Self.decode([RegisteredEntry].self, key, &reader)
+    case "resolutions": body = .resolutions(try Self.decode([ResolutionEntry].self, key, &reader))
+    case "probes": body = .probes(try Self.decode([ProbeEntry].self, key, &reader))
+    case "control": body = .control(try Self.decode(ControlPlaneStatus.self, key, &reader))
     default: try reader.skipValue()
     }
   }
@@ -130,6 +143,7 @@ private struct ReplyFields {
     guard let ok else { throw JSONError(.expected("an answer with \"ok\""), at: 0) }
     if !ok { return .failure(failure ?? ControlFailure(.failed, "the router gave no reason")) }
     if let entries { return .mappings(entries, next: next) }
+    if let registered { return .registered(registered, next: next) }
     if let version { return .hello(version: version, server: server) }
     return body ?? .done
   }

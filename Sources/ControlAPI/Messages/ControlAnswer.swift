@@ -60,5 +60,12 @@ public enum ControlAnswer: Sendable, Equatable {
   case database([DatabaseEntry])
   case interfaces([InterfaceStatus])
   case neighbours([NeighbourStatus])
+  /// A router's answer to `registrations`.
+  case registrations([RegistrationEntry])
+  /// A map-server's; `next` is the `after` of the following page, nil at the end.
+  case registered([RegisteredEntry], next: EIDPrefix?)
+  case resolutions([ResolutionEntry])
+  case probes([ProbeEntry])
+  case control(ControlPlaneStatus)
   case failure(ControlFailure)
 }

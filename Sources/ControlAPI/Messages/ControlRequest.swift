@@ -49,6 +49,9 @@ public struct ControlRequest: Sendable, Equatable {
     /// Events from now on; empty: none any more. The server carries this out, the service does not see it.
     case watch(Set<ControlEvent.Kind>)
     case stats, status, drops, database, interfaces, neighbours
+    /// EID-prefixes at map-servers. A map-server has pages of them, as `list` has; a router tells all at once.
+    case registrations(after: EIDPrefix?, limit: Int)
+    case resolutions, probes, control
     /// Reads the configuration file again, as SIGHUP does.
     case reload
     /// Ends the router, as SIGTERM does: drains, detaches, restores.

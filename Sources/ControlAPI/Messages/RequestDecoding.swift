@@ -176,6 +176,9 @@ private struct RequestFields {
     case "list":
       try only("instance-id", "after", "limit")
       return .list(instance: keys.contains("instance-id") ? mapping.instanceID : nil, after: after, limit: limit)
+    case "registrations":
+      try only("after", "limit")
+      return .registrations(after: after, limit: limit)
     case "watch":
       try only("events")
       return .watch(events)
@@ -187,7 +190,7 @@ private struct RequestFields {
   private func plain(_ op: String) throws(ControlFailure) -> ControlRequest.Operation {
     let operations: [String: ControlRequest.Operation] = [
       "stats": .stats, "status": .status, "drops": .drops, "database": .database, "interfaces": .interfaces,
-      "neighbours": .neighbours, "reload": .reload, "drain": .drain,
+      "neighbours": .neighbours, "resolutions": .resolutions, "probes": .probes, "control": .control, "reload": .reload, "drain": .drain,
     ]
     guard let operation = operations[op] else {
       throw ControlFailure(.unknownOperation, "op: unknown operation \"\(op)\"")

@@ -34,6 +34,10 @@ extension ControlRequest {
     case .database: "database"
     case .interfaces: "interfaces"
     case .neighbours: "neighbours"
+    case .registrations: "registrations"
+    case .resolutions: "resolutions"
+    case .probes: "probes"
+    case .control: "control"
     case .reload: "reload"
     case .drain: "drain"
     }
@@ -72,10 +76,14 @@ extension ControlRequest {
       writer.optional("after", after?.description)
       writer.key("limit")
       writer.integer(limit)
+    case .registrations(let after, let limit):
+      writer.optional("after", after?.description)
+      writer.key("limit")
+      writer.integer(limit)
     case .watch(let kinds):
       writer.key("events")
       writer.array(kinds.map(\.rawValue).sorted()) { $0.string($1) }
-    case .stats, .status, .drops, .database, .interfaces, .neighbours, .reload, .drain: break
+    case .stats, .status, .drops, .database, .interfaces, .neighbours, .resolutions, .probes, .control, .reload, .drain: break
     }
   }
 }

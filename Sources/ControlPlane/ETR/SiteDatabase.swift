@@ -155,8 +155,3 @@ extension [EIDPrefix] {
     return low
   }
 }
-
-extension IPAddress {
-  /// Whether packets can be sent to it through a network: what rule C9 asks of locators and of the RLOCs of who asks.
-  var canBeLocator: Bool { !isUnspecified && !isLoopback && !isMulticast && !isBroadcast && !isLinkLocal }
-}

@@ -40,7 +40,7 @@ public enum PuntKind: Equatable, Sendable {
 /// Thread: `push` by one worker, `pop` by the slow path.
 @safe public final class PuntRing: @unchecked Sendable {
   /// What the consumer gets to see; the bytes are valid during the call only.
-  public struct Item {
+  public struct Item: Sendable {
     public var kind: PuntKind
     public var port: Int
     public var instanceID: InstanceID
@@ -48,6 +48,14 @@ public enum PuntKind: Equatable, Sendable {
     public var mtu: Int
     /// From an IP header on.
     public var packet: PacketBytes
+
+    public init(kind: PuntKind, port: Int, instanceID: InstanceID, mtu: Int = 0, packet: PacketBytes) {
+      self.kind = kind
+      self.port = port
+      self.instanceID = instanceID
+      self.mtu = mtu
+      self.packet = packet
+    }
   }
 
   static let slotCount: UInt64 = 512

@@ -52,4 +52,12 @@ public struct MapReply: Hashable, Sendable {
     writer.u64(nonce)
     records.emit(into: &writer)
   }
+  /// The bytes of a Map-Reply whose records are there in their encoded form already; at most 255.
+  public static func bytes(nonce: UInt64, flags: Flags = [], encodedRecords records: ArraySlice<[UInt8]>) -> [UInt8] {
+    var writer = ControlWriter(capacity: 12 + records.reduce(0) { $0 + $1.count })
+    writer.u32(ControlMessageType.mapReply.bits | flags.rawValue & Flags.kept | UInt32(UInt8(clamping: records.count)))
+    writer.u64(nonce)
+    for record in records { writer.append(record) }
+    return writer.bytes
+  }
 }

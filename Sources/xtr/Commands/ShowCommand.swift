@@ -8,10 +8,11 @@ import ControlAPI
 struct ShowCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "show",
-    abstract: "Look at a running router.",
+    abstract: "Look at a running router or map-server.",
     subcommands: [
       ShowStatusCommand.self, ShowInterfacesCommand.self, ShowMappingsCommand.self, ShowNeighboursCommand.self,
-      ShowDropsCommand.self, ShowDatabaseCommand.self,
+      ShowDropsCommand.self, ShowDatabaseCommand.self, ShowMapCacheCommand.self, ShowRegistrationsCommand.self, ShowProbesCommand.self,
+      ShowControlCommand.self,
     ])
 
   /// Prints `value` as JSON, or as `text`.

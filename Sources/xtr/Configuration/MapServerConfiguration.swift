@@ -26,6 +26,10 @@ struct MapServerConfiguration: Sendable, Equatable {
     var keys: [AuthenticationKey] = []
     /// Whether we answer for the site's xTRs even if they did not ask us to.
     var proxyReply = false
+    /// The sites whose xTRs may have changes of this one's mappings published to them (RFC 9437), by their names; nil: all.
+    var subscribers: Set<String>?
+    /// Whether a register whose nonce is not greater than the last one's is a replay. lispers.net uses one nonce for ever.
+    var increasingNonces = true
     var prefixes: [Prefix] = []
   }
 
@@ -72,7 +76,7 @@ extension ConfigurationReader {
   private func sites(_ root: TableReader) -> [MapServerConfiguration.Site] {
     var names = FirstPlaces<String>()
     var prefixes = FirstPlaces<EIDPrefix>()
-    let keys = ["name", "key", "key-id", "algorithm", "keys", "proxy-reply", "eid-prefix"]
+    let keys = ["name", "key", "key-id", "algorithm", "keys", "proxy-reply", "subscribers", "increasing-nonces", "eid-prefix"]
     return root.tables("site", keys: keys).map { table in
       table.require("name", "a name for the site")
       var site = MapServerConfiguration.Site(name: table.string("name", expected: "a name for the site") ?? "")
@@ -81,6 +85,8 @@ extension ConfigurationReader {
       }
       site.keys = siteKeys(table)
       site.proxyReply = table.boolean("proxy-reply") ?? false
+      site.subscribers = table.strings("subscribers", of: "names of sites").map { Set($0) }
+      site.increasingNonces = table.boolean("increasing-nonces") ?? true
       site.prefixes = table.tables("eid-prefix", keys: ["instance-id", "eid-prefix", "more-specifics"]).compactMap { table in
         guard let eid = eid(table) else { return nil }
         if let first = prefixes.repeats(eid, at: table.path) {

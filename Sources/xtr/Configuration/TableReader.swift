@@ -85,6 +85,16 @@ struct TableReader {
     }
   }
 
+  func strings(_ key: String, of what: String) -> [String]? {
+    elements(key, of: what).map { elements in
+      elements.compactMap { value, path in
+        if case .string(let text) = value { return text }
+        problems.add(path, "expected a string, found \(value.summary)")
+        return nil
+      }
+    }
+  }
+
   private func address(_ value: ConfigurationValue, at path: String) -> IPAddress? {
     if case .string(let text) = value, let address = IPAddress(text) { return address }
     problems.add(path, "expected an address such as \"192.0.2.1\" or \"2001:db8::1\", found \(value.summary)")

@@ -145,7 +145,8 @@ final class ClientHandler: ChannelDuplexHandler {
       // A whole one after parts: the client has given the parts up.
       collection.discard()
       ask(request, client)
-    case .hello, .add, .delete, .get, .list, .stats, .status, .drops, .database, .interfaces, .neighbours, .reload, .drain:
+    case .hello, .add, .delete, .get, .list, .stats, .status, .drops, .database, .interfaces, .neighbours, .registrations, .resolutions,
+      .probes, .control, .reload, .drain:
       ask(request, client)
     }
   }

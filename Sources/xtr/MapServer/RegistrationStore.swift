@@ -3,6 +3,8 @@
 // The map-server's memory across restarts. Changes are gathered on the event loop and written by a thread of its own, a transaction at a time, so
 // that no answer waits for a disk. What the last moment before a kill gathered is lost: the sites register it again within a minute.
 
+import ControlPlane
+import Glibc
 import Logging
 import NIOCore
 import NIOPosix
@@ -15,30 +17,33 @@ final class RegistrationStore {
   /// Used by the writer's thread.
   private let file: SQLiteFile
   private let log: Logger
-  /// What is to be written: nil removes the row.
-  private var pending: [Key: [UInt8]?] = [:]
+  /// What is to be written, the last word about each row; nil removes it.
+  private var pending: [MapServerRow.Key: MapServerRow?] = [:]
   private var isWriting = false
   /// Whether the last write failed: told of once, until one succeeds.
   private var isFailing = false
 
-  private struct Key: Hashable {
-    var kind: UInt8
-    var key: [UInt8]
-  }
-
-  /// Opens `path`; hands every row that is there to `row`.
-  init(path: String, eventLoop: any EventLoop, log: Logger, row: (StoredRow) -> Void) throws(SQLiteError) {
+  /// Opens `path`, or makes it.
+  init(path: String, eventLoop: any EventLoop, log: Logger) throws(SQLiteError) {
     self.eventLoop = eventLoop
     self.log = log
     file = try SQLiteFile(path: path)
-    try file.forEach(row)
+    var version: Int64 = 0
+    try file.query(SQLiteStatement("PRAGMA user_version")) { if case .integer(let number)? = $0.first { version = number } }
+    guard version == 0 || version == MapServerRow.schemaVersion else {
+      throw SQLiteError(doing: path, message: "the file is of another version of xtr (\(version)): name another one as `state`")
+    }
+    for statement in MapServerRow.schema { try file.execute(statement) }
     writers = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     writer = writers.next()
   }
 
-  func put(_ row: StoredRow) { pending[Key(kind: row.kind, key: row.key)] = .some(row.value) }
+  /// Hands over every row that is there; before anything is written.
+  func load(_ body: (MapServerRow) -> Void) throws(SQLiteError) { try MapServerRow.all(in: file, secondsSince1970: Self.now, body) }
 
-  func delete(kind: UInt8, key: [UInt8]) { pending[Key(kind: kind, key: key)] = .some(nil) }
+  func put(_ row: MapServerRow) { pending[row.key] = .some(row) }
+
+  func remove(_ key: MapServerRow.Key) { pending[key] = .some(nil) }
 
   /// Begins to write what has gathered, unless a write is under way. Called a few times a second.
   func flush() {
@@ -63,7 +68,7 @@ final class RegistrationStore {
     return done.futureResult
   }
 
-  private func finished(_ result: Result<Void, any Error>, _ batch: [Key: [UInt8]?]) {
+  private func finished(_ result: Result<Void, any Error>, _ batch: [MapServerRow.Key: MapServerRow?]) {
     isWriting = false
     switch result {
     case .success:
@@ -76,9 +81,10 @@ final class RegistrationStore {
     }
   }
 
-  private static func write(_ batch: [Key: [UInt8]?], to file: SQLiteFile) throws(SQLiteError) {
-    let rows = batch.compactMap { key, value in value.map { StoredRow(kind: key.kind, key: key.key, value: $0) } }
-    let gone = batch.filter { $0.value == nil }.map { (kind: $0.key.kind, key: $0.key.key) }
-    try file.commit(put: rows, delete: gone)
+  private static func write(_ batch: [MapServerRow.Key: MapServerRow?], to file: SQLiteFile) throws(SQLiteError) {
+    let now = now
+    try file.commit(batch.lazy.map { key, row in row?.statement(secondsSince1970: now) ?? key.removal })
   }
+
+  private static var now: Int64 { Int64(time(nil)) }
 }

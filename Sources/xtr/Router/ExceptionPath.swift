@@ -31,6 +31,8 @@ final class ExceptionPath {
 
   /// Tells of a destination without a mapping.
   var onMiss: (InstanceID, IPAddress, IPAddress?) -> Void = { _, _, _ in }
+  /// Takes a packet without a mapping; its bytes are there during the call only.
+  var onMissedPacket: (PuntRing.Item, _ source: IPAddress, _ destination: IPAddress) -> Void = { _, _, _ in }
   /// Whether anybody wants to be told.
   var areMissesWanted: () -> Bool = { false }
   /// Whether an address is an EID of our own in an instance, and has not moved away.
@@ -81,7 +83,9 @@ final class ExceptionPath {
   func handle(_ item: PuntRing.Item) {
     switch item.kind {
     case .punt(.miss):
-      if let (source, destination) = addresses(item.packet) { miss(item.instanceID, from: source, to: destination) }
+      guard let (source, destination) = addresses(item.packet) else { return }
+      miss(item.instanceID, from: source, to: destination)
+      onMissedPacket(item, source, destination)
     case .punt(.nativeForward), .punt(.innerNeighbour): inject(item.packet, item.instanceID)
     case .punt(.control): inject(item.packet, .zero)
     case .punt(.timeExceeded): answer(.timeExceeded, item)
@@ -154,11 +158,48 @@ final class ExceptionPath {
     return candidates.first { isOwnEID(item.instanceID, $0) } ?? candidates.first
   }
 
+  /// A packet that has waited for its mapping goes the way that the mapping says; `port` is where it came in.
+  func release(_ packet: [UInt8], to destination: IPAddress, _ instance: InstanceID, port number: Int) {
+    guard let port = ports.first(where: { $0.number == number }), let tag = port.siteTag(of: instance) else { return count(false) }
+    process(packet, to: destination, port, tag) { verdict, frame, original in
+      if verdict.isTransmit, let header = EthernetView(frame) {
+        send(frame.dropFirst(header.payloadOffset))
+      } else if let reason = verdict.puntReason, reason != .miss {
+        let packet = reason == .outerNeighbour ? frame : original
+        handle(PuntRing.Item(kind: .punt(reason), port: number, instanceID: instance, packet: packet))
+      } else {
+        if let reason = verdict.dropReason {
+          notice(reason, PuntRing.Item(kind: .notice(reason), port: number, instanceID: instance, packet: original))
+        }
+        count(false)
+      }
+    }
+  }
+
   /// A packet of our own, as if it came from the site. What the mappings do not let out stays here: natively it would leave its instance.
   private func forward(_ packet: [UInt8], from source: IPAddress, to destination: IPAddress, _ instance: InstanceID) {
     guard let (port, tag) = ports.lazy.compactMap({ port in port.siteTag(of: instance).map { (port, $0) } }).first else {
       return count(false)
     }
+    process(packet, to: destination, port, tag) { verdict, frame, original in
+      if verdict.puntReason == .outerNeighbour {
+        send(frame)
+      } else if verdict.isTransmit, let header = EthernetView(frame) {
+        send(frame.dropFirst(header.payloadOffset))
+      } else if verdict.puntReason == .nativeForward || verdict == .drop(.sourceNotLocal) && isOwnEID(instance, destination) {
+        inject(original, instance)
+      } else {
+        if verdict.puntReason == .miss { miss(instance, from: source, to: destination) }
+        count(false)
+      }
+    }
+  }
+
+  /// Has the engine decide about a packet as if it came in on a site port. `body` gets the frame as the engine left it, and the packet
+  /// where the engine has not changed it.
+  private func process(
+    _ packet: [UInt8], to destination: IPAddress, _ port: Port, _ tag: Port.SiteTag, _ body: (Verdict, PacketBytes, PacketBytes) -> Void
+  ) {
     let type: EtherType = destination.family == .ipv4 ? .ipv4 : .ipv6
     let ethernet = EthernetHeader(destination: port.macAddress, source: port.macAddress, vlan: tag.vlan, etherType: type).array
     PacketBuffer(ethernet + packet, headroom: 128).withBytes { bytes in
@@ -166,17 +207,7 @@ final class ExceptionPath {
       batch.append(bytes.dropFirst(128))
       engine.process(&batch, port: port.number, root: root)
       let (verdict, frame, _) = batch.outcome(0)
-      if verdict.puntReason == .outerNeighbour {
-        send(frame)
-      } else if verdict.isTransmit, let header = EthernetView(frame) {
-        send(frame.dropFirst(header.payloadOffset))
-      } else if verdict.puntReason == .nativeForward || verdict == .drop(.sourceNotLocal) && isOwnEID(instance, destination) {
-        // The engine has left it as it was.
-        inject(bytes.dropFirst(128 + ethernet.count), instance)
-      } else {
-        if verdict.puntReason == .miss { miss(instance, from: source, to: destination) }
-        count(false)
-      }
+      body(verdict, frame, bytes.dropFirst(128 + ethernet.count))
     }
   }
 }

@@ -15,6 +15,8 @@ final class ForwardingCompiler {
   private let underlay: Underlay
   private let kernel: KernelView
   private let workers: () -> [WorkerCounters]
+  /// What is known of a locator besides the way to it.
+  var verdict: (IPAddress) -> Reachability = { _ in .assumed }
   private var counterBlocks = CounterBlocks()
   private var rlocs: [IPAddress: RLOC] = [:]
   private var sets: [Mapping.Target: CompiledSet] = [:]
@@ -116,6 +118,11 @@ final class ForwardingCompiler {
   }
 
   var locatorCount: Int { rlocs.count }
+
+  /// Every locator that a mapping names, in no order.
+  var locatorAddresses: [IPAddress] { Array(rlocs.keys) }
+
+  func isInUse(_ rloc: IPAddress) -> Bool { rlocs[rloc] != nil }
 
   /// Makes all changes visible at once.
   func publish() {
@@ -278,15 +285,29 @@ final class ForwardingCompiler {
     }
   }
 
-  private func way(_ locator: Locator) -> RLOCPath.Quality { rlocs[locator.address]?.path.quality ?? .none }
+  /// The way to a locator; one that does not answer at its far end is no better than one whose next hop is silent.
+  private func way(_ locator: Locator) -> RLOCPath.Quality {
+    guard let quality = rlocs[locator.address]?.path.quality else { return .none }
+    let verdict = verdict(locator.address)
+    if verdict == .operatorDown { return .none }
+    return verdict.isUp ? quality : min(quality, .silent)
+  }
 
   /// What an operator is told about a locator of a mapping.
   func state(of locator: Locator, among locators: [Locator]) -> LocatorState {
     guard locator.isOffered else { return .unreachable }
     guard let path = rlocs[locator.address]?.path else { return .noRoute }
     guard path.quality == .good else { return path.state }
+    guard verdict(locator.address).isUp else { return .unreachable }
     let best = locators.filter { $0.isOffered && way($0) == .good }.map(\.priority).min()
     return locator.priority == best ? path.state : .standby
+  }
+
+  /// The verdict on a locator is another one: the sets that name it are compiled anew.
+  func refreshVerdict(_ address: IPAddress) {
+    for target in rlocs[address]?.users ?? [] {
+      if let set = sets[target] { publisher.replaceSet(set.handle, compile(target)) }
+    }
   }
 
   // MARK: - When the kernel's view changes
@@ -416,7 +437,7 @@ extension Mapping.Target {
   fileprivate var counterCount: Int { max(1, addresses.count) }
 
   /// The RLOCs it names, in the mapping's order.
-  fileprivate var addresses: [IPAddress] {
+  var addresses: [IPAddress] {
     switch self {
     case .locators(let locators): locators.map(\.address)
     case .negative: []

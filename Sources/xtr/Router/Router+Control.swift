@@ -30,6 +30,10 @@ extension Router: ControlService {
         })
     case .interfaces: return .interfaces(interfaces())
     case .neighbours: return .neighbours(neighbours())
+    case .registrations: return .registrations(mappingSystem?.registrations() ?? [])
+    case .resolutions: return .resolutions(mappingSystem?.resolutions() ?? [])
+    case .probes: return .probes(mappingSystem?.probes(verdict: { [locators] in locators.verdict($0) }) ?? [])
+    case .control: return .control(mappingSystem?.status() ?? ControlPlaneStatus(addresses: [], received: 0, sent: 0, refused: []))
     case .reload: return reloadAnswer()
     case .drain:
       requestEnd()

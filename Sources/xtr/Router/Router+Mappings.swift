@@ -59,6 +59,7 @@ extension Router {
       revert(undo)
       throw error
     }
+    for case (_, let old?) in undo { forgetLocators(of: old) }
     return result
   }
 
@@ -123,10 +124,18 @@ extension Router {
       do { try site.refresh(hiddenBy: mapCache) } catch { log.error("local EIDs after mappings have expired: \(error)") }
     }
     compiler.publish()
-    for mapping in expired { server?.publish(.expired(mapping.eid, owner: mapping.source.owner)) }
+    for mapping in expired {
+      forgetLocators(of: mapping)
+      server?.publish(.expired(mapping.eid, owner: mapping.source.owner))
+    }
   }
 
   private func expire(_ mapping: Mapping) -> Mapping? {
+    if let deadline = mapping.deadline, deadline > .now {
+      renew(mapping)
+      mapCache.postponeExpiry(of: mapping.eid, to: deadline)
+      return nil
+    }
     do { try compiler.remove(mapping.eid) } catch {
       log.error("removing the expired mapping of \(mapping.eid): \(error); tried again")
       mapCache.postponeExpiry(of: mapping.eid, to: .now + Self.expiryRetry)

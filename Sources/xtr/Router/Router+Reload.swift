@@ -23,6 +23,9 @@ extension Router {
     configuration.router = old.router
     configuration.instances = old.instances
     configuration.interfaces = dataPlane.ports.map(\.configuration)
+    mapCache.limits = configuration.mapCache.limits
+    if let settings = configuration.mappingSystem { mappingSystem?.configure(settings) }
+    refreshRegistrations()
     return Self.needsRestart(from: old, to: new)
   }
 
@@ -31,6 +34,9 @@ extension Router {
     var changes: [String] = []
     if new.router != old.router { changes.append("[router]") }
     if new.instances != old.instances { changes.append("[[instance]]") }
+    if new.mappingSystem?.isFixed(as: old.mappingSystem) != (old.mappingSystem == nil ? nil : true) {
+      changes.append("[mapping-system] itself, its probe-interval, requests-per-second, ttl-minutes or xtr-id")
+    }
     if new.interfaces.map(\.name) != old.interfaces.map(\.name) { return changes + ["the list of interfaces"] }
     for (old, new) in zip(old.interfaces, new.interfaces) where !old.differsAtRunTimeOnly(from: new) {
       changes.append("role, attach, mode or busy-poll of \(old.name)")
@@ -69,5 +75,14 @@ extension Configuration.Interface {
     rlocs = other.rlocs
     instanceID = other.instanceID
     vlans = other.vlans
+  }
+}
+
+extension Configuration.MappingSystem {
+  /// Whether what is fixed at start is the same.
+  fileprivate func isFixed(as old: Self?) -> Bool {
+    guard let old else { return false }
+    return probeSeconds == old.probeSeconds && requestsPerSecond == old.requestsPerSecond && ttlMinutes == old.ttlMinutes
+      && identity == old.identity
   }
 }

@@ -33,6 +33,10 @@ actor Router {
   let site: Site
   let exceptions: ExceptionPath
   var mapCache = MapCache()
+  let locators = LocatorWatch()
+  let unreachables: UnreachableListener
+  /// nil: mappings are static or come over the control socket.
+  var mappingSystem: MappingSystem?
   var server: ControlServer?
   var meter = BusyMeter()
   private let signals: SignalCounter
@@ -64,6 +68,7 @@ actor Router {
     do {
       kernel = try KernelView(following: Set(ports.filter { $0.configuration.role.facesSite }.map(\.index)))
       underlay = Underlay(kernel: kernel, ports: ports)
+      unreachables = try UnreachableListener()
       exceptions = try ExceptionPath(root: dataPlane.publisher.root, kernel: kernel, ports: ports, tables: tables)
     } catch {
       dataPlane.quiesce()
@@ -98,6 +103,7 @@ actor Router {
     try setMappings(configuration.mappings, source: .configuration)
     compiler.publish()
     try applyRules()
+    startMappingSystem()
     try watch()
     state = .forwarding
     log.notice(
@@ -117,6 +123,7 @@ actor Router {
     watcher?.stop()
     dataPlane.quiesce()
     while takePunts() {}
+    mappingSystem?.close()
     exceptions.close()
     dataPlane.release()
     log.notice("stopped: detached, drained, interfaces restored")
@@ -132,6 +139,9 @@ actor Router {
     ]
     for descriptor in exceptions.fileDescriptors {
       handlers[descriptor] = { [self] in assumeIsolated { $0.exceptions.drainIncoming() } }
+    }
+    for descriptor in unreachables.fileDescriptors {
+      handlers[descriptor] = { [self] in assumeIsolated { $0.heardUnreachable() } }
     }
     guard let watcher = DescriptorWatcher(handlers, eventLoop: eventLoop) else {
       throw CommandFailure.failed("no file descriptor or thread left: raise the limits (ulimit -n, ulimit -u)")
@@ -156,13 +166,16 @@ actor Router {
     var value: eventfd_t = 0
     _ = eventfd_read(dataPlane.puntDescriptor, &value)
     if takePunts() { _ = eventfd_write(dataPlane.puntDescriptor, 1) }
+    mappingSystem?.turn()
   }
 
   /// Ten times a second: what waits for workers; once a second: expiry and busy share; every five: neighbours in use.
   private func tick() {
     tickCount += 1
     if dataPlane.publisher.isWaiting { dataPlane.publisher.reclaim() }
+    mappingSystem?.time()
     guard tickCount % 10 == 0 else { return }
+    locators.tick(now: .now)
     if let failure = compiler.takeLookupFailure() {
       log.error("asking for the way to an RLOC: \(failure); asked again")
       isKernelViewStale = true
@@ -240,6 +253,7 @@ actor Router {
     }
     compiler.publish()
     if addresses { try applyRules() }
+    if addresses { refreshRegistrations() }
     tellNeighbours(changes.neighbours)
   }
 

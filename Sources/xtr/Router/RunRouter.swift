@@ -42,6 +42,7 @@ private func run(_ router: Router, _ configuration: Configuration, _ log: Logger
     }
     for await _ in router.ended {}
     log.notice("stopping")
+    await router.withdraw()
     await server.close()
   } catch {
     await router.stop()

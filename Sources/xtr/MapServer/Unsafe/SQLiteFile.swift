@@ -1,31 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A table of rows in a SQLite file: what a map-server has to know again after a restart. Written in transactions that are on the disk when
-// they return; a torn one is as if it had never been. RegistrationStore is its only user.
+// A SQLite file: what a map-server has to know again after a restart. Written in transactions that are on the disk when they return; a torn one
+// is as if it had never been. RegistrationStore is its only user.
 
 import CSQLite
 
-/// What a call of SQLite's said.
+/// What SQLite refused, and why.
 struct SQLiteError: Error, CustomStringConvertible {
   var doing: String
   var message: String
   var description: String { "\(doing): \(message)" }
 }
 
-/// A row; the meaning of its bytes is the caller's.
-struct StoredRow: Hashable, Sendable {
-  /// Of what the row is; keys of different kinds do not collide.
-  var kind: UInt8
-  var key: [UInt8]
-  var value: [UInt8]
+/// A value of a column.
+enum SQLiteValue: Hashable, Sendable {
+  case integer(Int64)
+  case text(String)
+  case blob([UInt8])
+  case null
+}
+
+/// A statement and what stands for its question marks.
+struct SQLiteStatement: Hashable, Sendable {
+  var text: String
+  var values: [SQLiteValue]
+
+  init(_ text: String, _ values: SQLiteValue...) {
+    self.text = text
+    self.values = values
+  }
 }
 
 /// An open file. Thread: one at a time, whichever.
 final class SQLiteFile: @unchecked Sendable {
-  // SAFETY (S1): `database` and the statements are open from init to deinit, and finalised in the opposite order.
+  // SAFETY (S1): the database and the prepared statements are open until deinit, which closes them in the opposite order.
   private let database: OpaquePointer
-  private let put: OpaquePointer
-  private let delete: OpaquePointer
+  private var prepared: [String: OpaquePointer] = [:]
 
   /// Opens or makes the file. The write-ahead log is written through at each commit.
   init(path: String) throws(SQLiteError) {
@@ -37,87 +47,87 @@ final class SQLiteFile: @unchecked Sendable {
       throw error
     }
     database = opened
+    sqlite3_busy_timeout(opened, 2000)
     do throws(SQLiteError) {
-      sqlite3_busy_timeout(opened, 2000)
-      try Self.execute(opened, "PRAGMA journal_mode = WAL")
-      try Self.execute(opened, "PRAGMA synchronous = FULL")
-      try Self.execute(
-        opened, "CREATE TABLE IF NOT EXISTS rows (kind INTEGER, key BLOB, value BLOB NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID")
-      put = try Self.prepare(opened, "INSERT INTO rows VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET value = ?3")
-      delete = try Self.prepare(opened, "DELETE FROM rows WHERE kind = ?1 AND key = ?2")
+      try execute("PRAGMA journal_mode = WAL")
+      try execute("PRAGMA synchronous = FULL")
     } catch {
-      sqlite3_close_v2(opened)
-      throw error
+      throw SQLiteError(doing: path, message: error.message)
     }
   }
 
   deinit {
-    sqlite3_finalize(put)
-    sqlite3_finalize(delete)
+    for statement in prepared.values { sqlite3_finalize(statement) }
     sqlite3_close(database)
   }
 
-  /// Writes and removes rows; all of them or, when it throws, none.
-  func commit(put rows: some Collection<StoredRow>, delete keys: some Collection<(kind: UInt8, key: [UInt8])>) throws(SQLiteError) {
-    try Self.execute(database, "BEGIN IMMEDIATE")
+  /// Carries SQL out that has no values and gives none.
+  func execute(_ sql: String) throws(SQLiteError) {
+    guard sqlite3_exec(database, sql, nil, nil, nil) == SQLITE_OK else { throw failure(sql) }
+  }
+
+  /// Carries the statements out; all of them or, when it throws, none.
+  func commit(_ statements: some Sequence<SQLiteStatement>) throws(SQLiteError) {
+    try execute("BEGIN IMMEDIATE")
     do throws(SQLiteError) {
-      for key in keys { try step(delete, key.kind, key.key, nil) }
-      for row in rows { try step(put, row.kind, row.key, row.value) }
-      try Self.execute(database, "COMMIT")
+      for statement in statements { try query(statement) { _ in } }
+      try execute("COMMIT")
     } catch {
-      _ = sqlite3_exec(database, "ROLLBACK", nil, nil, nil)
+      sqlite3_exec(database, "ROLLBACK", nil, nil, nil)
       throw error
     }
   }
 
-  /// Hands every row to `body`, in no order.
-  func forEach(_ body: (StoredRow) -> Void) throws(SQLiteError) {
-    let select = try Self.prepare(database, "SELECT kind, key, value FROM rows")
-    defer { sqlite3_finalize(select) }
+  /// Hands the columns of every row to `row`.
+  func query(_ statement: SQLiteStatement, _ row: ([SQLiteValue]) -> Void) throws(SQLiteError) {
+    let handle = try prepare(statement.text)
+    defer {
+      sqlite3_reset(handle)
+      sqlite3_clear_bindings(handle)
+    }
+    for (i, value) in statement.values.enumerated() { Self.bind(handle, Int32(i + 1), value) }
     while true {
-      switch sqlite3_step(select) {
-      case SQLITE_ROW:
-        body(
-          StoredRow(kind: UInt8(truncatingIfNeeded: sqlite3_column_int(select, 0)), key: Self.blob(select, 1), value: Self.blob(select, 2)))
+      switch sqlite3_step(handle) {
+      case SQLITE_ROW: row((0..<sqlite3_column_count(handle)).map { Self.column(handle, $0) })
       case SQLITE_DONE: return
-      default: throw SQLiteError(doing: "reading", message: Self.message(database))
+      default: throw failure(statement.text)
       }
     }
   }
 
-  private func step(_ statement: OpaquePointer, _ kind: UInt8, _ key: [UInt8], _ value: [UInt8]?) throws(SQLiteError) {
-    sqlite3_bind_int(statement, 1, Int32(kind))
-    Self.bind(statement, 2, key)
-    if let value { Self.bind(statement, 3, value) }
-    let code = sqlite3_step(statement)
-    sqlite3_reset(statement)
-    sqlite3_clear_bindings(statement)
-    guard code == SQLITE_DONE else { throw SQLiteError(doing: "writing", message: Self.message(database)) }
-  }
-
-  private static func bind(_ statement: OpaquePointer, _ index: Int32, _ bytes: [UInt8]) {
-    // SQLITE_TRANSIENT: SQLite copies before the call returns. SAFETY: the bytes live that long.
-    let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
-    _ = bytes.withUnsafeBytes { sqlite3_bind_blob(statement, index, $0.baseAddress, Int32(clamping: $0.count), transient) }
-  }
-
-  private static func blob(_ statement: OpaquePointer, _ column: Int32) -> [UInt8] {
-    // SAFETY: valid until the next step; copied here.
-    guard let bytes = sqlite3_column_blob(statement, column) else { return [] }
-    return Array(UnsafeRawBufferPointer(start: bytes, count: Int(sqlite3_column_bytes(statement, column))))
-  }
-
-  private static func execute(_ database: OpaquePointer, _ sql: String) throws(SQLiteError) {
-    guard sqlite3_exec(database, sql, nil, nil, nil) == SQLITE_OK else { throw SQLiteError(doing: sql, message: message(database)) }
-  }
-
-  private static func prepare(_ database: OpaquePointer, _ sql: String) throws(SQLiteError) -> OpaquePointer {
+  private func prepare(_ sql: String) throws(SQLiteError) -> OpaquePointer {
+    if let statement = prepared[sql] { return statement }
     var statement: OpaquePointer?
-    guard sqlite3_prepare_v2(database, sql, -1, &statement, nil) == SQLITE_OK, let statement else {
-      throw SQLiteError(doing: sql, message: message(database))
-    }
+    guard sqlite3_prepare_v2(database, sql, -1, &statement, nil) == SQLITE_OK, let statement else { throw failure(sql) }
+    prepared[sql] = statement
     return statement
   }
+
+  private static func bind(_ statement: OpaquePointer, _ index: Int32, _ value: SQLiteValue) {
+    // SQLITE_TRANSIENT: SQLite copies before the call returns. SAFETY: the bytes live that long.
+    let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
+    switch value {
+    case .integer(let number): sqlite3_bind_int64(statement, index, number)
+    case .text(let text): sqlite3_bind_text(statement, index, text, -1, transient)
+    case .blob(let bytes):
+      _ = bytes.withUnsafeBytes { sqlite3_bind_blob(statement, index, $0.baseAddress, Int32(clamping: $0.count), transient) }
+    case .null: sqlite3_bind_null(statement, index)
+    }
+  }
+
+  private static func column(_ statement: OpaquePointer, _ column: Int32) -> SQLiteValue {
+    // SAFETY: what SQLite lends is valid until the next step; copied here.
+    switch sqlite3_column_type(statement, column) {
+    case SQLITE_INTEGER: return .integer(sqlite3_column_int64(statement, column))
+    case SQLITE_TEXT: return .text(sqlite3_column_text(statement, column).map { String(cString: $0) } ?? "")
+    case SQLITE_BLOB:
+      guard let bytes = sqlite3_column_blob(statement, column) else { return .blob([]) }
+      return .blob(Array(UnsafeRawBufferPointer(start: bytes, count: Int(sqlite3_column_bytes(statement, column)))))
+    default: return .null
+    }
+  }
+
+  private func failure(_ doing: String) -> SQLiteError { SQLiteError(doing: doing, message: Self.message(database)) }
 
   private static func message(_ database: OpaquePointer?) -> String {
     database.map { String(cString: sqlite3_errmsg($0)) } ?? "out of memory"

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What `xtr show map-cache`, `registrations`, `probes` and `control` say of the mapping system, in the control socket's types.
+
+import ControlAPI
+import ControlPlane
+import MapCache
+import Wire
+
+extension MappingSystem {
+  /// Requests under way that are shown at most; there may be tens of thousands.
+  private static let shownRequests = 1000
+
+  func resolutions() -> [ResolutionEntry] {
+    let now = ContinuousClock.now
+    return (resolver.outstanding(limit: Self.shownRequests) + resolver.history).map { ResolutionEntry($0, now) }
+  }
+
+  func registrations() -> [RegistrationEntry] {
+    let now = ContinuousClock.now
+    return registrar.registrations.flatMap { server, statuses in
+      statuses.map { eid, status in
+        RegistrationEntry(
+          instanceID: eid.instanceID.rawValue, eidPrefix: "\(eid.prefix)", mapServer: "\(server.endpoint.address)",
+          state: status.state.kind.rawValue, sinceSeconds: (now - status.state.since) / .seconds(1),
+          notifiedSecondsAgo: status.lastNotify.map { (now - $0) / .seconds(1) },
+          locators: status.serverLocators.map(RegisteredLocator.init), why: status.state.kind.why)
+      }
+    }
+  }
+
+  /// `verdict`: what all evidence together says of a locator.
+  func probes(verdict: (IPAddress) -> Reachability) -> [ProbeEntry] {
+    let now = ContinuousClock.now
+    return prober.facts.map { facts in
+      let verdict = verdict(facts.rloc)
+      return ProbeEntry(
+        rloc: "\(facts.rloc)", state: facts.state.rawValue, roundTripMilliseconds: facts.roundTrip.map { $0 / .milliseconds(1) },
+        lastProbeSecondsAgo: facts.lastSentAt.map { (now - $0) / .seconds(1) },
+        lastReplySecondsAgo: facts.lastAnswerAt.map { (now - $0) / .seconds(1) },
+        nextProbeInSeconds: facts.nextProbeAt.map { max(0, (now.duration(to: $0)) / .seconds(1)) }, reachable: verdict.isUp,
+        why: "\(verdict)")
+    }
+  }
+
+  func status() -> ControlPlaneStatus {
+    let refused = refusals.map { CountedReason(reason: $0.rawValue, count: $1, meaning: $0.meaning) }
+    let unresolved = MissDrop.allCases.map { CountedReason(reason: $0.rawValue, count: waiting.dropped($0), meaning: $0.meaning) }
+    return ControlPlaneStatus(
+      addresses: sockets?.addresses.map(\.description) ?? [], mapResolvers: settings.mapResolvers.map(\.description), received: received,
+      sent: sockets?.sent ?? 0, refused: refused.ordered, waiting: waiting.count, released: waiting.taken, unresolved: unresolved.ordered,
+      outstanding: resolver.outstandingCount)
+  }
+}
+
+extension ResolutionEntry {
+  fileprivate init(_ facts: ResolutionFacts, _ now: Instant) {
+    let state =
+      switch facts.outcome {
+      case .outstanding: "asking"
+      case .answered: "answered"
+      case .unanswered: "given-up"
+      }
+    self.init(
+      instanceID: facts.eid.instanceID.rawValue, eidPrefix: "\(facts.eid.prefix)", state: state, tries: facts.tries,
+      lastRequestSecondsAgo: (now - facts.lastRequestAt) / .seconds(1), asked: facts.lastResolver.map { "\($0)" },
+      lastReplySecondsAgo: facts.lastReplyAt.map { (now - $0) / .seconds(1) }, answeredBy: facts.answeredBy.map { "\($0.address)" },
+      nextTryInSeconds: facts.nextTryAt.map { max(0, now.duration(to: $0) / .seconds(1)) })
+  }
+}
+
+extension RegistrationState.Kind {
+  fileprivate var why: String {
+    switch self {
+    case .registered: "the map-server has confirmed it"
+    case .registering: "sent; the answer is not late yet"
+    case .refused: "the map-server answers without it: the site may not register it there"
+    case .unanswered: "no Map-Notify: wrong key, unknown site or no path"
+    }
+  }
+}
+
+extension MissDrop {
+  /// One sentence for an operator.
+  fileprivate var meaning: String {
+    switch self {
+    case .queueFullPrefix: "as many packets as may wait for one EID were waiting"
+    case .queueFullTotal: "as many packets as may wait were waiting"
+    case .timedOut: "waited too long for an answer"
+    case .unanswered: "the mapping system does not answer for this EID"
+    case .tooManyRequests: "too many EIDs are being asked for, or too many a second"
+    case .noMapResolver: "the configuration has no map-resolver"
+    }
+  }
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The router's side of the mapping system: packets that miss, mappings that are learned, locators that are heard of, and what the site
+// registers.
+
+import ControlAPI
+import ControlPlane
+import DataPlane
+import MapCache
+import Netlink
+import Wire
+
+extension Router {
+  /// Begins to speak with the mapping system, if the configuration has one. Our addresses are known by now.
+  func startMappingSystem() {
+    mapCache.limits = configuration.mapCache.limits
+    locators.turned = { [self] rloc, verdict in assumeIsolated { $0.turned(rloc, verdict) } }
+    compiler.verdict = { [locators] in locators.verdict($0) }
+    guard let settings = configuration.mappingSystem else { return }
+    let system = MappingSystem(settings, rlocs: underlay.ownRLOCs, eventLoop: eventLoop, log: log)
+    mappingSystem = system
+    locators.isProbed = { [unowned system] in system.prober.facts($0) != nil }
+    exceptions.onMissedPacket = { [self] item, source, destination in assumeIsolated { $0.missed(item, source, destination) } }
+    system.install = { [self] mappings in assumeIsolated { $0.install(mappings) } }
+    system.release = { [exceptions] in exceptions.release($0.bytes, to: $0.destination, $0.instanceID, port: $0.port) }
+    system.probed = { [locators] rloc, isUp in
+      locators.note(rloc) { if isUp { $0.probeAnsweredAt = .now } else { $0.probeFailedAt = .now } }
+    }
+    system.learned = { [self] eid in assumeIsolated { $0.learned(around: eid) } }
+    system.configure(settings)
+    refreshRegistrations()
+  }
+
+  // MARK: - Packets
+
+  /// A packet that no mapping covered when a worker looked. One may have come since; one that says to ask again is as good as none.
+  private func missed(_ item: PuntRing.Item, _ source: IPAddress, _ destination: IPAddress) {
+    let eid = EIDPrefix(item.instanceID, IPPrefix(host: destination))
+    func packet() -> WaitingPacket {
+      WaitingPacket(in: item.instanceID, to: destination, port: item.port, bytes: item.packet.withBuffer { Array($0) })
+    }
+    if let mapping = mapCache.longestMatch(eid), mapping.target != .negative(.sendMapRequest) {
+      mappingSystem?.release(packet())
+    } else {
+      mappingSystem?.miss(packet(), to: destination, in: item.instanceID, from: source)
+    }
+  }
+
+  // MARK: - Mappings
+
+  /// What the mapping system answered: in one publication; then the packets that waited go.
+  private func install(_ learned: [LearnedMapping]) {
+    let own = Set(site.database)
+    let gone = learned.filter { $0.isRemoval && mapCache[$0.eid]?.source.rank == .learned }.map(\.eid)
+    let new = learned.filter { !$0.isRemoval && !own.contains($0.eid) }.map {
+      Mapping(eid: $0.eid, target: $0.target, source: .learned(from: $0.answeredBy.address), ttlMinutes: $0.ttlMinutes, now: .now)
+    }
+    do { try change(remove: gone, set: new) } catch {
+      log.error("mappings of the mapping system: \(error)")
+      return
+    }
+    compiler.publish()
+    for mapping in new {
+      probe(mapping)
+      mappingSystem?.releasePackets(coveredBy: mapping.eid)
+      if server?.watchedKinds.contains(.add) == true { server?.publish(.add(ControlMapping(mapping), owner: mapping.source.owner)) }
+    }
+  }
+
+  /// Enough for an SMR to name: where one prefix covers more that was learned, the others are asked for with the next.
+  private static let maximumSolicited = 64
+
+  private func learned(around eid: EIDPrefix) -> [EIDPrefix] {
+    let covering = mapCache.longestMatch(eid).map { [$0] } ?? []
+    return (covering + mapCache.descendants(of: eid, limit: Self.maximumSolicited)).filter { $0.source.rank == .learned }.map(\.eid)
+  }
+
+  /// A learned mapping whose time is nearly over is asked for again if packets use it.
+  func renew(_ mapping: Mapping) {
+    guard mapCache.wasUsed(mapping.eid, packetCount: compiler.packetCount(mapping.eid)), let system = mappingSystem else { return }
+    system.perform(system.resolver.refresh(mapping.eid, now: .now))
+  }
+
+  // MARK: - Locators
+
+  /// The locators of a learned mapping are probed, from now on for this EID-prefix.
+  private func probe(_ mapping: Mapping) {
+    guard let system = mappingSystem, system.settings.probeSeconds != nil else { return }
+    for address in mapping.target.addresses { system.prober.setTarget(address, eid: mapping.eid, now: .now) }
+  }
+
+  /// A mapping has gone. Its locators may be others' still: those that no other mapping names are forgotten, and those that were
+  /// probed for its EID-prefix are not until another mapping names them, for their xTR need not answer for this prefix any more.
+  func forgetLocators(of mapping: Mapping) {
+    for address in mapping.target.addresses {
+      if mappingSystem?.prober.facts(address)?.eid == mapping.eid { mappingSystem?.prober.removeTarget(address) }
+      if !compiler.isInUse(address) { locators.forget(address) }
+    }
+  }
+
+  /// The verdict on a locator is another one.
+  private func turned(_ rloc: IPAddress, _ verdict: Reachability) {
+    compiler.refreshVerdict(rloc)
+    compiler.publish()
+    guard compiler.isInUse(rloc) else { return }
+    log.notice("RLOC \(rloc) is \(verdict.isUp ? "usable" : "unusable"): \(verdict)")
+    server?.publish(verdict.isUp ? .reach(rloc) : .badreach(rloc, reason: "\(verdict)"))
+  }
+
+  /// ICMP messages have come: those about a packet that we could have sent concern us (RFC 9300 section 10).
+  func heardUnreachable() {
+    let own = Set(underlay.ownRLOCs)
+    for message in unreachables.receive() {
+      guard own.contains(message.source), message.destinationPort == LISPPort.data, message.sourcePort >= 49152,
+        compiler.isInUse(message.destination)
+      else { continue }
+      locators.note(message.destination) { $0.unreachableAt = .now }
+      mappingSystem?.prober.probeNow(message.destination, now: .now)
+    }
+  }
+
+  // MARK: - What the site registers
+
+  /// Our EID-prefixes with their locators, as they are now.
+  func refreshRegistrations() {
+    guard let system = mappingSystem else { return }
+    let own = underlay.ownRLOCs
+    let up = Set(dataPlane.ports.filter(\.isUp).flatMap(\.rlocs))
+    var mappings: [EIDPrefix: [SiteLocator]] = [:]
+    for entry in configuration.database {
+      let locators = entry.locators ?? own.map { ControlLocator(address: $0) }
+      guard !locators.isEmpty else { continue }
+      mappings[entry.eid] = locators.map { locator in
+        let isLocal = own.contains(locator.address)
+        return SiteLocator(
+          locator.address, priority: locator.priority, weight: locator.weight, isLocal: isLocal,
+          isReachable: !isLocal || up.contains(locator.address))
+      }
+    }
+    system.update(rlocs: own, mappings: mappings, peers: compiler.locatorAddresses)
+  }
+
+  /// Takes back what is registered, and waits a moment for the servers to confirm: their answers would lead here.
+  func withdraw() async {
+    guard let system = mappingSystem else { return }
+    system.withdraw()
+    for _ in 0..<50 where !system.isWithdrawn { try? await Task.sleep(for: .milliseconds(20)) }
+  }
+}
+
+extension Configuration.MapCache {
+  var limits: MapCache.Limits { MapCache.Limits(maximumLearned: maximum, reserved: EIDPrefixSet(reserved)) }
+}
+
+extension ControlMapping {
+  /// As clients of the control socket see it.
+  init(_ mapping: Mapping) {
+    let target: MappingTarget =
+      switch mapping.target {
+      case .negative(let action): .action(MappingAction(rawValue: action.rawValue) ?? .noAction)
+      case .locators(let locators):
+        .locators(
+          locators.map { ControlLocator(address: $0.address, priority: $0.priority, weight: $0.weight, reachable: $0.isReachable) })
+      }
+    self.init(eid: mapping.eid, target: target, ttlMinutes: mapping.ttlMinutes)
+  }
+}
