@@ -72,7 +72,7 @@ import Wire
     return (simulation, server, plans)
   }
 
-  /// Unoptimised, a site's hour costs fifteen times as much.
+  /// Unoptimised, an hour of a site costs eight times as much.
   #if DEBUG
     private static let siteCount = 100
   #else
