@@ -158,6 +158,39 @@ import Wire
     #expect(world.status()?.lastNotify ?? Simulation.start > Simulation.start + .seconds(5))
   }
 
+  @Test func `each server has timers of its own, and one that is taken out is withdrawn from`() throws {
+    let world = try RegistrarWorld()
+    let silent = ModelMapServer(.v4(IPv4Address(198, 51, 100, 2)), key: RegistrarWorld.key)
+    silent.answers = false
+    world.simulation.add(silent)
+    let second = RegistrationServer(Endpoint(silent.addresses[0]), key: RegistrarWorld.key)
+    world.at(.seconds(1)) { [settings = world.settings] in $0.configure([settings, second], now: $1) }
+    world.run(.seconds(30))
+    #expect(world.site.registrar.registrations.map { $0.statuses.map(\.status.state.kind) } == [[.registered], [.unanswered]])
+    #expect(world.arrivals.count == 1)
+    world.at(.seconds(31)) { $0.configure([second], now: $1) }
+    world.run(.seconds(50))
+    #expect(world.server.registrations.isEmpty && silent.registrations.count == 1)
+    #expect(world.site.registrar.registrations.map(\.server) == [second])
+  }
+
+  @Test func `a key with a longer MAC makes no message too long`() throws {
+    let world = try RegistrarWorld()
+    var settings = world.settings
+    settings.key = AuthenticationKey(algorithm: .hmacSHA1, secret: [1])
+    // Four records of 23 locators have 1168 bytes: with the 20 bytes of HMAC-SHA-1 they fit one message, with 32 bytes they do not.
+    let locators = (1...23).map { SiteLocator(.v4(IPv4Address(192, 0, 2, $0))) }
+    var database = SiteDatabase()
+    _ = try database.replace(with: Dictionary(uniqueKeysWithValues: (0..<8).map { (RegistrarWorld.eid($0), locators) }))
+    world.at(.seconds(1)) { [database, settings] in $0.configure([settings], now: $1) + $0.update(database, now: $1) }
+    world.at(.seconds(100)) { [settings = world.settings] in $0.configure([settings], now: $1) }
+    world.run(.seconds(99))
+    #expect(world.server.largestMessage == 1228)
+    world.run(.seconds(110))
+    #expect(world.server.largestMessage == 1228)
+    #expect(world.statuses.count == 8 && world.statuses.allSatisfy { $0.status.state.kind == .registered })
+  }
+
   @Test func `the bits of a register follow the settings`() throws {
     let world = try RegistrarWorld()
     var settings = world.settings

@@ -184,7 +184,7 @@ import Wire
 
   @Test func `a hundred thousand destinations spread over the limiter's buckets`() {
     var random = NonceSource(seed: 1)
-    let limiter = ReplyLimiter(random: &random)
+    let limiter = ReplyLimiter(perSecond: 20, burst: 100, random: &random)
     var counts = Array(repeating: 0, count: ReplyLimiter.bucketCount)
     for i in 0..<100_000 { counts[limiter.bucket(of: .v4(IPv4Address(rawValue: UInt32(i))))] += 1 }
     #expect(counts.max() ?? 0 < 60 && counts.min() ?? 0 > 2, "24 on average")

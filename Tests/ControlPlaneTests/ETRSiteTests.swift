@@ -107,7 +107,9 @@ import Wire
       for i in 0..<(1 + random.below(120)) {
         let prefix = IPPrefix(
           masking: .v4(IPv4Address(rawValue: 0x0A00_0000 | UInt32(random.below(0x1_0000)) << 8)), length: 8 + random.below(25))
-        mappings[EIDPrefix(.zero, prefix)] = [SiteLocator(.v4(IPv4Address(rawValue: 0xC000_0200 + UInt32(i))))]
+        mappings[EIDPrefix(.zero, prefix)] = (0...random.below(4)).map {
+          SiteLocator(.v4(IPv4Address(rawValue: 0xC000_0200 + UInt32(4 * i + $0))))
+        }
       }
       var database = SiteDatabase()
       _ = try database.replace(with: mappings)

@@ -26,6 +26,7 @@ public enum RegistrarAction: Hashable, Sendable {
 /// The registrar. Thread: slow path.
 public struct Registrar: Sendable {
   /// Of a message, in bytes of UDP payload: with IPv6 and UDP headers 1280 bytes, which every path carries unfragmented (RFC 8200 section 5).
+  /// RFC 9301 section 5 would have 576 on an IPv4 path that nobody knows; we take it that there is none such between xTRs any more.
   public static let messageByteCount = 1232
 
   /// A register that was sent and not answered.
@@ -72,15 +73,15 @@ public struct Registrar: Sendable {
         setRecords(servers.count - 1, now)
         continue
       }
-      let wasLeaving = servers[i].isLeaving
       servers[i].isLeaving = false
       if servers[i].server != server { servers[i].set(server, now: now) }
-      if wasLeaving { setRecords(i, now) }
+      setRecords(i, now)
     }
     return tick(now: now)
   }
 
-  /// A clean end: withdraws everything everywhere. It is over when `nextDeadline` is nil, after half a minute at the latest.
+  /// A clean end: withdraws everything everywhere. It is over when `nextDeadline` is nil: half a minute later, where nobody
+  /// answers.
   public mutating func withdraw(now: Instant) -> [RegistrarAction] { configure([], now: now) }
 
   private mutating func leave(_ i: Int, _ now: Instant) {

@@ -4,7 +4,7 @@
 // times longer: without a limit anyone could point us at anyone.
 //
 // RFC 9301 5.4 asks for a limit and recommends one reply in 3 seconds to each RLOC. An ITR that resolves two of our EIDs at once would lose
-// the second that way, so ours is a bucket: 100 replies at once and 20 per second, which at most is 25 kB/s to a victim.
+// the second that way, so ours is a bucket: 100 replies at once and 20 per second by default, which at most is 25 kB/s to a victim.
 //
 // The table has 4096 buckets and an address has its bucket by a keyed hash. Two addresses may share one; a flood from invented addresses
 // drains them all, and costs no memory.
@@ -12,15 +12,19 @@
 import Wire
 
 struct ReplyLimiter: Sendable {
-  static let burst: Double = 100
-  static let perSecond: Double = 20
   static let bucketCount = 4096
+
+  /// Between two replies, in the long run.
+  private let spacing: Duration
+  private let burst: Double
 
   /// When a bucket will be full again; the distance from now says what it has left.
   private var fullAt: [Instant?]
   private let hashKey: UInt64
 
-  init(random: inout NonceSource) {
+  init(perSecond: Double, burst: Double, random: inout NonceSource) {
+    spacing = .seconds(1 / perSecond)
+    self.burst = burst
     fullAt = Array(repeating: nil, count: Self.bucketCount)
     hashKey = random.next()
   }
@@ -28,10 +32,9 @@ struct ReplyLimiter: Sendable {
   /// Whether `address` may have one more; if so, it has had it. O(1).
   mutating func allows(_ address: IPAddress, now: Instant) -> Bool {
     let i = bucket(of: address)
-    let one: Duration = .seconds(1 / Self.perSecond)
-    let start = max(fullAt[i] ?? now, now)
-    guard start + one - now <= one * Self.burst else { return false }
-    fullAt[i] = start + one
+    let full = max(fullAt[i] ?? now, now) + spacing
+    guard full - now <= spacing * burst else { return false }
+    fullAt[i] = full
     return true
   }
 

@@ -9,7 +9,6 @@
 //
 //     10.0.0.0/8   10.1.0.0/16   10.1.1.0/24   10.1.2.0/24   10.2.0.0/16       10.1.7.7: the /16 and the two /24 behind it
 
-import MapCache
 import Wire
 
 /// A locator of our site.

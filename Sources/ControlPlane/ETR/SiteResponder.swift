@@ -34,10 +34,13 @@ public struct SiteResponder: Sendable {
   public var echoNonceCapable: Bool
   private var limiter: ReplyLimiter
 
-  public init(echoNonceCapable: Bool = false, random: NonceSource = NonceSource()) {
+  /// `repliesPerSecond`, above 0, and `burst`: what one destination may get; see ReplyLimiter.
+  public init(
+    echoNonceCapable: Bool = false, repliesPerSecond: Double = 20, burst: Double = 100, random: NonceSource = NonceSource()
+  ) {
     var random = random
     self.echoNonceCapable = echoNonceCapable
-    limiter = ReplyLimiter(random: &random)
+    limiter = ReplyLimiter(perSecond: repliesPerSecond, burst: burst, random: &random)
   }
 
   // MARK: - What comes in

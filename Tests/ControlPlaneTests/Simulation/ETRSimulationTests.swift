@@ -72,9 +72,16 @@ import Wire
     return (simulation, server, plans)
   }
 
+  /// Unoptimised, an hour of a site costs eight times as much.
+  #if DEBUG
+    private static let siteCount = 100
+  #else
+    private static let siteCount = 1000
+  #endif
+
   @Test(arguments: [UInt64(1)])
-  func `C8 a thousand sites stay registered for three hours on a bad network`(_ seed: UInt64) {
-    let (hours, siteCount) = (3, 1000)
+  func `C8 sites stay registered for three hours on a bad network`(_ seed: UInt64) {
+    let (hours, siteCount) = (3, Self.siteCount)
     let (simulation, server, plans) = world(siteCount: siteCount, hours: hours, seed: seed)
     var checked = 0
     for minute in 6..<hours * 60 {
@@ -88,7 +95,7 @@ import Wire
     }
     simulation.run(until: .seconds(3600 * hours))
     #expect(checked > siteCount * hours * 60 / 2)
-    #expect(simulation.counts.lost > 10_000 && simulation.counts.doubled > 5_000)
+    #expect(simulation.counts.lost > 12 * siteCount && simulation.counts.doubled > 12 * siteCount)
     for plan in plans { checkRate(of: plan, server, hours: hours, seed) }
     #expect(server.wrongKeyCount == 0)
     // Doubled and overtaken registers are replays, and there are no others.

@@ -36,9 +36,10 @@ struct EventQueue<Event> {
     heap.swapAt(0, heap.count - 1)
     heap.removeLast()
     var i = 0
-    while true {
-      let children = (2 * i + 1..<2 * i + 3).filter { $0 < heap.count }
-      guard let least = children.min(by: { heap[$0].precedes(heap[$1]) }), heap[least].precedes(heap[i]) else { break }
+    while 2 * i + 1 < heap.count {
+      var least = 2 * i + 1
+      if least + 1 < heap.count, heap[least + 1].precedes(heap[least]) { least += 1 }
+      guard heap[least].precedes(heap[i]) else { break }
       heap.swapAt(i, least)
       i = least
     }

@@ -79,11 +79,14 @@ final class Simulation {
     queue.push(.tick(node: nodes.count - 1), at: now)
   }
 
-  /// Has something done to the world at a time from the start: a restart, a new key, an inspection. Nodes are looked after when it is done.
+  /// Has something done to the world at a time from the start: a restart, a new key, an inspection. What it makes nodes say is to be sent.
   func at(_ time: Duration, _ script: @escaping (Simulation) -> Void) { queue.push(.script(script), at: Self.start + time) }
 
-  /// Puts datagrams of `node` on the network.
-  func send(_ datagrams: [Datagram], from node: some SimulatedNode) { for datagram in datagrams { send(datagram, node.addresses) } }
+  /// Puts on the network what `node` said when something was done to it, and asks for its deadline again.
+  func send(_ datagrams: [Datagram], from node: some SimulatedNode) {
+    for datagram in datagrams { send(datagram, node.addresses) }
+    if let i = node.addresses.first.flatMap({ owners[$0] }) { queueTick(i) }
+  }
 
   /// Runs until this time from the start; events at the very end happen.
   func run(until end: Duration) {
@@ -106,10 +109,7 @@ final class Simulation {
       queuedTicks[i] = nil
       for datagram in nodes[i].tick(now: now) { send(datagram, nodes[i].addresses) }
       queueTick(i)
-    case .script(let script):
-      script(self)
-      // It may have touched any node.
-      for i in nodes.indices { queueTick(i) }
+    case .script(let script): script(self)
     }
   }
 
