@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Fuzzing the readers of the data plane: frames, IP, UDP and LISP headers, options, and the ICMP errors about packets. The packet lies in
-// memory that ends where it ends. Built and run by .ci/fuzz.
+// Fuzzing the readers of the data plane: frames, IP, UDP and LISP headers, options, ICMP messages and our errors about packets. The packet
+// lies in memory that ends where it ends. Built and run by .ci/fuzz.
 
 import Wire
 
@@ -29,6 +29,7 @@ private func readPacket(_ bytes: PacketBytes) {
     _ = view.isRefusedByExtension
     if upper.offset <= view.totalLength { readDatagram(bytes.prefix(view.totalLength).dropFirst(upper.offset)) }
   }
+  for family in [AddressFamily.ipv4, .ipv6] { _ = ICMPUnreachable(bytes, family: family) }
   for kind in [ICMPErrorKind.timeExceeded, .prohibited, .hostUnreachable, .tooBig(mtu: 1400)] {
     readAnswer(icmpError(kind, about: bytes, from: .v4(IPv4Address(192, 0, 2, 1))))
     readAnswer(icmpError(kind, about: bytes, from: .v6(IPv6Address(high: 0x2001_0DB8_0000_0000, low: 1))))
