@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The recorded control messages beside the tests of Wire, and what an independent decoder says of each (Fixtures/Control/README.md). Read by
-// the suites of Wire and of ControlPlane.
+// The recorded control messages beside the tests of Wire, and what an independent decoder says of each (Fixtures/Control/README.md). Read
+// by the suites of Wire and of ControlPlane.
 
 import Foundation
 
@@ -115,7 +115,8 @@ extension RecordedMessage {
   }
 }
 
-/// The octets that hexadecimal digits stand for; spaces and line ends between them are for the reader. Stops the test where something else is.
+/// The octets that hexadecimal digits stand for; spaces and line ends between them are for the reader. Stops the
+/// test where something else is.
 public func octets(_ hexadecimal: String) -> [UInt8] {
   let digits = hexadecimal.filter { !$0.isWhitespace }.map { character in
     guard let digit = character.hexDigitValue else { fatalError("\(character) is no hexadecimal digit") }
