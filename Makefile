@@ -11,7 +11,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 ROOT := $(if $(SUDO),sudo env "PATH=$(PATH)",)
 RELEASE := swift build -c release --product xtr
 
-.PHONY: help demo test bench lint install build compliance format clean
+.PHONY: help demo test fuzz bench lint install build compliance format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,13 @@ demo: ## two LISP sites talk through two routers, on this machine
 test: ## all tests (namespaces as root), the publication tests under ThreadSanitizer too
 	@.ci/install-packages build demo test
 	.ci/test
+
+# How long `make fuzz` runs. Not ?=: a shell that exports its own SECONDS would decide.
+SECONDS := 600
+
+fuzz: ## libFuzzer on every reader of bytes, SECONDS=600 of it in all
+	@.ci/install-packages build fuzz
+	.ci/fuzz $(SECONDS)
 
 bench: ## table beside DPDK's, engine and router beside the same in C; rows go to Benchmarks/Results
 	@.ci/install-packages build demo bench
@@ -53,4 +60,4 @@ format: ## lay the Swift files out as `make lint` wants them
 	swift format format --in-place --recursive --parallel Sources Tests Plugins Benchmarks/Sources Package.swift
 
 clean: ## remove what was built
-	rm -rf .build .build-tsan Benchmarks/.build Benchmarks/.build-c
+	rm -rf .build .build-tsan .build-fuzz Benchmarks/.build Benchmarks/.build-c

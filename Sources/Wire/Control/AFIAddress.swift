@@ -15,7 +15,7 @@ public enum AFIAddress: Hashable, Sendable {
   case ip(IPAddress)
   /// AFI 17, a distinguished name: its octets, none of them zero (RFC 9735).
   case name([UInt8])
-  /// AFI 16389, 48 bits (RFC 7042).
+  /// AFI 6, an Ethernet address (RFC 8060 4.10.2). IANA's later 16389 means the same; nobody in LISP sends it.
   case mac(MACAddress)
   /// AFI 16387.
   indirect case lcaf(LCAF)
@@ -26,7 +26,7 @@ public enum AFIAddress: Hashable, Sendable {
     static let ipv6: UInt16 = 2
     static let name: UInt16 = 17
     static let lcaf: UInt16 = 16387
-    static let mac: UInt16 = 16389
+    static let mac: UInt16 = 6
   }
 
   /// An IP address in an instance; the default instance needs no LCAF.

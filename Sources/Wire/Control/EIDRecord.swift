@@ -158,5 +158,5 @@ extension [EIDRecord] {
     for _ in 0..<count { append(try EIDRecord(parsing: &reader)) }
   }
 
-  func emit(into writer: inout ControlWriter) { for record in self { record.emit(into: &writer) } }
+  func emit(into writer: inout ControlWriter) { for record in prefix(255) { record.emit(into: &writer) } }
 }

@@ -154,7 +154,8 @@ extension EncapsulatedControlMessage.Inner {
     guard length >= 20 else { throw .invalid(.ipv4, field: "length", value: UInt64(length)) }
     var sum = InternetChecksum()
     sum.add(try header.part(20, .ipv4))
-    guard sum.folded == 0xFFFF else { throw .invalid(.ipv4, field: "checksum", value: UInt64(checksum)) }
+    // Both of the sums that are zero would fit where one does; a header that is not all zeros never sums up to FFFF (RFC 1624 3).
+    guard sum.folded == 0xFFFF, checksum != 0xFFFF else { throw .invalid(.ipv4, field: "checksum", value: UInt64(checksum)) }
     let inner = Self.v4(
       trafficClass: UInt8(truncatingIfNeeded: first), identification: identification, fragmentWord: fragmentWord, timeToLive: timeToLive,
       source: IPv4Address(rawValue: source), destination: IPv4Address(rawValue: destination))
