@@ -32,7 +32,7 @@ actor Router {
   let compiler: ForwardingCompiler
   let site: Site
   let exceptions: ExceptionPath
-  var mapCache = MapCache()
+  let mapCache = MapCache()
   var server: ControlServer?
   var meter = BusyMeter()
   private let signals: SignalCounter
