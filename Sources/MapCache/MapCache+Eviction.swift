@@ -42,7 +42,7 @@ extension MapCache {
 
   /// The entry to remove for another, nil when all are reserved. `packetCount` tells the packets that an entry has had until now; only
   /// whether it changes matters. At most 64 calls.
-  public mutating func victim(packetCount: (EIDPrefix) -> UInt32) -> EIDPrefix? {
+  public func victim(packetCount: (EIDPrefix) -> UInt32) -> EIDPrefix? {
     guard !clock.isEmpty else { return nil }
     var first: UInt32?
     for _ in 0..<min(Self.maximumLooks, clock.count) {
@@ -59,14 +59,14 @@ extension MapCache {
   }
 
   /// Whether an entry has had packets since it was last looked at, which this is.
-  public mutating func wasUsed(_ eid: EIDPrefix, packetCount: UInt32) -> Bool {
+  public func wasUsed(_ eid: EIDPrefix, packetCount: UInt32) -> Bool {
     guard let slot = trie[eid] else { return false }
     defer { records[Int(slot)].packets = packetCount }
     return records[Int(slot)].packets != packetCount
   }
 
   /// Puts an entry on the clock, where the hand comes last.
-  mutating func wind(_ slot: UInt32) {
+  func wind(_ slot: UInt32) {
     clock.growByQuarter(to: clock.count + 1)
     records[Int(slot)].clockPosition = UInt32(clock.count)
     clock.append(slot)
@@ -81,7 +81,7 @@ extension MapCache {
   }
 
   /// Takes an entry off the clock, if it is on it.
-  mutating func unwind(_ slot: UInt32) {
+  func unwind(_ slot: UInt32) {
     let position = records[Int(slot)].clockPosition
     guard position != Record.none else { return }
     records[Int(slot)].clockPosition = Record.none
@@ -89,14 +89,14 @@ extension MapCache {
     clock.removeLast()
   }
 
-  private mutating func move(from old: Int, to new: Int) {
+  private func move(from old: Int, to new: Int) {
     guard old != new else { return }
     clock[new] = clock[old]
     records[Int(clock[new])].clockPosition = UInt32(new)
   }
 
   /// Learned entries again, those outside the reserved prefixes.
-  mutating func refillClock() {
+  func refillClock() {
     for slot in clock { records[Int(slot)].clockPosition = Record.none }
     clock.removeAll(keepingCapacity: true)
     hand = 0

@@ -22,8 +22,8 @@
 import Wire
 
 /// The map-cache. Every operation on one entry takes at most one step per bit of its prefix, and O(log n) where it expires.
-/// Thread: slow path (a value type).
-public struct MapCache: Sendable {
+/// A class, because a copy of so much would never be meant. Thread: slow path.
+public final class MapCache {
   typealias Record = MapCacheRecord
 
   private(set) var trie = PrefixTrie()
@@ -88,7 +88,7 @@ extension MapCache {
 
   /// Adds or replaces an entry, where its source may.
   @discardableResult
-  public mutating func set(_ mapping: Mapping) -> SetOutcome {
+  public func set(_ mapping: Mapping) -> SetOutcome {
     if let slot = trie[mapping.eid], let old = self.mapping(slot) {
       guard old.source.rank <= mapping.source.rank else { return .outranked(by: old.source) }
       replace(slot, with: mapping)
@@ -100,13 +100,13 @@ extension MapCache {
   }
 
   /// Puts an entry back as it was before a change that is taken back, whoever gave it.
-  public mutating func restore(_ mapping: Mapping) {
+  public func restore(_ mapping: Mapping) {
     if let slot = trie[mapping.eid] { replace(slot, with: mapping) } else { add(mapping) }
   }
 
   /// Removes an entry; returns what was there.
   @discardableResult
-  public mutating func remove(_ eid: EIDPrefix) -> Mapping? {
+  public func remove(_ eid: EIDPrefix) -> Mapping? {
     guard let slot = trie.remove(eid), let old = mapping(slot) else { return nil }
     clear(slot)
     records[Int(slot)].next = firstFree
@@ -114,7 +114,7 @@ extension MapCache {
     return old
   }
 
-  private mutating func add(_ mapping: Mapping) {
+  private func add(_ mapping: Mapping) {
     let record = makeRecord(mapping)
     let slot: UInt32
     if firstFree != Record.none {
@@ -130,14 +130,14 @@ extension MapCache {
     enlist(slot, mapping)
   }
 
-  private mutating func replace(_ slot: UInt32, with mapping: Mapping) {
+  private func replace(_ slot: UInt32, with mapping: Mapping) {
     let record = makeRecord(mapping)  // first: what both have in common is not to be forgotten in between
     clear(slot)
     records[Int(slot)] = record
     enlist(slot, mapping)
   }
 
-  private mutating func makeRecord(_ mapping: Mapping) -> Record {
+  private func makeRecord(_ mapping: Mapping) -> Record {
     let origin = self.origin ?? mapping.installedAt
     self.origin = origin
     let age = (mapping.installedAt - origin).components
@@ -148,7 +148,7 @@ extension MapCache {
   }
 
   /// Enters a record into the list of its source, the deadlines and the clock.
-  private mutating func enlist(_ slot: UInt32, _ mapping: Mapping) {
+  private func enlist(_ slot: UInt32, _ mapping: Mapping) {
     let source = Int(records[Int(slot)].source)
     while heads.count <= source { heads.append(Record.none) }
     let next = heads[source]
@@ -162,7 +162,7 @@ extension MapCache {
   }
 
   /// Takes a record out of everything but the trie.
-  private mutating func clear(_ slot: UInt32) {
+  private func clear(_ slot: UInt32) {
     let record = records[Int(slot)]
     if record.previous == Record.none { heads[Int(record.source)] = record.next } else { records[Int(record.previous)].next = record.next }
     if record.next != Record.none { records[Int(record.next)].previous = record.previous }
@@ -185,7 +185,7 @@ extension MapCache {
   }
 
   /// Lets an entry stay until `deadline`, so that others can go before it.
-  public mutating func postponeExpiry(of eid: EIDPrefix, to deadline: ContinuousClock.Instant) {
+  public func postponeExpiry(of eid: EIDPrefix, to deadline: ContinuousClock.Instant) {
     guard let slot = trie[eid], records[Int(slot)].key.expires else { return }
     deadlines.schedule(slot, at: deadline)
   }

@@ -17,14 +17,14 @@ private func learned(_ text: String) throws -> Mapping {
 /// A cache that holds as many entries as may be learned, 10.0.0.0/16 and its neighbours.
 private func full(_ count: Int, reserved: [String] = []) throws -> MapCache {
   let reserved = EIDPrefixSet(try reserved.map { EIDPrefix(.zero, try IPPrefix(parsing: $0)) })
-  var cache = MapCache(limits: MapCache.Limits(maximumLearned: count, reserved: reserved))
+  let cache = MapCache(limits: MapCache.Limits(maximumLearned: count, reserved: reserved))
   for i in 0..<count { #expect(cache.set(try learned("10.\(i).0.0/16")) == .added) }
   return cache
 }
 
 extension MapCache {
   /// Makes room for a learned entry and sets it; says which entry has gone for it.
-  fileprivate mutating func admit(_ mapping: Mapping, _ packetCount: (EIDPrefix) -> UInt32) throws -> String {
+  fileprivate func admit(_ mapping: Mapping, _ packetCount: (EIDPrefix) -> UInt32) throws -> String {
     #expect(needsRoom(for: mapping))
     #expect(set(mapping) == .full)
     let chosen = victim(packetCount: packetCount)
@@ -38,7 +38,7 @@ extension MapCache {
 
 @Suite struct EvictionTests {
   @Test func `idle entries go in the order in which they came`() throws {
-    var cache = try full(4)
+    let cache = try full(4)
     for i in 0..<8 {
       let gone = try cache.admit(try learned("10.\(i + 4).0.0/16")) { _ in 0 }
       #expect(gone == "10.\(i).0.0/16")
@@ -46,7 +46,7 @@ extension MapCache {
   }
 
   @Test func `an entry that has carried packets since the hand last passed stays, and goes once it is idle`() throws {
-    var cache = try full(4)
+    let cache = try full(4)
     var packets: [String: UInt32] = ["10.0.0.0/16": 5, "10.1.0.0/16": 1]
     #expect(try cache.admit(try learned("10.4.0.0/16")) { packets["\($0.prefix)"] ?? 0 } == "10.2.0.0/16")
     packets["10.0.0.0/16"] = 6
@@ -55,7 +55,7 @@ extension MapCache {
   }
 
   @Test func `when all have carried packets the first of those looked at goes`() throws {
-    var cache = try full(200)
+    let cache = try full(200)
     var (now, looks) = (UInt32(0), 0)
     #expect(
       try cache.admit(try learned("11.0.0.0/16")) { _ in
@@ -66,7 +66,7 @@ extension MapCache {
   }
 
   @Test func `entries under a reserved prefix never go, and without others there is no room`() throws {
-    var cache = try full(4, reserved: ["10.0.0.0/15", "10.64.0.0/10"])
+    let cache = try full(4, reserved: ["10.0.0.0/15", "10.64.0.0/10"])
     #expect(try cache.admit(try learned("10.64.0.0/16")) { _ in 0 } == "10.2.0.0/16")
     #expect(try cache.admit(try learned("10.65.0.0/16")) { _ in 0 } == "10.3.0.0/16")
     #expect(cache.victim { _ in 0 } == nil)
@@ -77,7 +77,7 @@ extension MapCache {
   }
 
   @Test func `what an operator or his client has given neither counts nor goes`() throws {
-    var cache = try full(2)
+    let cache = try full(2)
     for i in 0..<10 {
       var mapping = try learned("10.\(100 + i).0.0/16")
       mapping.source = i & 1 == 0 ? .configuration : .control("a")
@@ -91,7 +91,7 @@ extension MapCache {
   }
 
   @Test func `an entry that is learned again needs no room`() throws {
-    var cache = try full(2)
+    let cache = try full(2)
     let again = try learned("10.1.0.0/16")
     #expect(!cache.needsRoom(for: again))
     #expect(cache.set(again) == .replaced(again))

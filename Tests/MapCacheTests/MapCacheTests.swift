@@ -22,7 +22,7 @@ private func mapping(_ eid: EIDPrefix, ttlMinutes: UInt32? = nil, owner: String 
 
 @Suite struct MapCacheTests {
   @Test func `what is set is found by its prefix, and replaced by the next`() throws {
-    var cache = MapCache()
+    let cache = MapCache()
     let prefix = try eid("10.1.0.0/16")
     #expect(cache.set(mapping(prefix)) == .added)
     #expect(cache.set(mapping(prefix, owner: "other")) == .replaced(mapping(prefix)))
@@ -31,7 +31,7 @@ private func mapping(_ eid: EIDPrefix, ttlMinutes: UInt32? = nil, owner: String 
   }
 
   @Test func `what is removed is gone, once`() throws {
-    var cache = MapCache()
+    let cache = MapCache()
     let prefix = try eid("10.1.0.0/16")
     cache.set(mapping(prefix, ttlMinutes: 1))
     #expect(cache.remove(prefix)?.eid == prefix)
@@ -42,7 +42,7 @@ private func mapping(_ eid: EIDPrefix, ttlMinutes: UInt32? = nil, owner: String 
   }
 
   @Test func `the longest prefix wins, in its instance only`() throws {
-    var cache = MapCache()
+    let cache = MapCache()
     for text in ["0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "::/0"] { cache.set(mapping(try eid(text))) }
     cache.set(mapping(try eid("10.1.2.0/24", in: 7)))
     #expect(cache.longestMatch(try eid("10.1.2.3"))?.eid == (try eid("10.1.0.0/16")))
@@ -55,7 +55,7 @@ private func mapping(_ eid: EIDPrefix, ttlMinutes: UInt32? = nil, owner: String 
   }
 
   @Test func `mappings expire when their minutes are over, and not before`() throws {
-    var cache = MapCache()
+    let cache = MapCache()
     let short = try eid("10.1.0.0/16")
     cache.set(mapping(short, ttlMinutes: 1))
     cache.set(mapping(try eid("10.2.0.0/16"), ttlMinutes: 5))
@@ -74,7 +74,7 @@ private func mapping(_ eid: EIDPrefix, ttlMinutes: UInt32? = nil, owner: String 
   }
 
   @Test func `pages are in ascending order, complete, and without repetition`() throws {
-    var cache = MapCache()
+    let cache = MapCache()
     var all: [EIDPrefix] = []
     for instance in [UInt32(3), 0, 9] {
       for i in 0..<50 {
@@ -99,7 +99,7 @@ private func mapping(_ eid: EIDPrefix, ttlMinutes: UInt32? = nil, owner: String 
   }
 
   @Test func `a page goes on behind a prefix that was removed meanwhile`() throws {
-    var cache = MapCache()
+    let cache = MapCache()
     for i in 0..<4 { cache.set(mapping(try eid("10.\(i).0.0/16"))) }
     let first = cache.page(after: nil, limit: 2, in: nil)
     cache.remove(try #require(first.next))
@@ -116,7 +116,7 @@ private func mapping(_ eid: EIDPrefix, ttlMinutes: UInt32? = nil, owner: String 
   }
 
   @Test func `prefixes are chosen by who gave them, in all instances or in one`() throws {
-    var cache = MapCache()
+    let cache = MapCache()
     cache.set(mapping(try eid("10.1.0.0/16"), owner: "a"))
     cache.set(mapping(try eid("10.2.0.0/16"), owner: "b"))
     cache.set(mapping(try eid("10.3.0.0/16", in: 5), owner: "b"))
@@ -129,7 +129,7 @@ private func mapping(_ eid: EIDPrefix, ttlMinutes: UInt32? = nil, owner: String 
   }
 
   @Test func `what the mapping system says is not taken where an operator or his client has said something else`() throws {
-    var cache = MapCache()
+    let cache = MapCache()
     let prefix = try eid("10.1.0.0/16")
     let learned = Mapping(eid: prefix, target: .negative(.nativeForward), source: .learned(from: try address("192.0.2.7")), now: start)
     for source in [MappingSource.configuration, .control("a")] {
@@ -148,7 +148,7 @@ private func mapping(_ eid: EIDPrefix, ttlMinutes: UInt32? = nil, owner: String 
   }
 
   @Test func `an entry says when it came, to the nanosecond, also if it came before the first`() throws {
-    var cache = MapCache()
+    let cache = MapCache()
     for (i, offset) in [Duration.zero, .nanoseconds(1), .seconds(-3600), .seconds(1 << 30) + .nanoseconds(7)].enumerated() {
       let entry = Mapping(
         eid: try eid("10.\(i).0.0/16"), target: .negative(.drop), source: .configuration, ttlMinutes: .max, now: start + offset)
@@ -163,7 +163,7 @@ private func mapping(_ eid: EIDPrefix, ttlMinutes: UInt32? = nil, owner: String 
   @Test(arguments: [1, 2, 3] as [UInt64])
   func `after any changes it holds what a dictionary holds, and no more`(seed: UInt64) throws {
     var random = SplitMix64(seed: seed)
-    var cache = MapCache(limits: MapCache.Limits(maximumLearned: 20, reserved: EIDPrefixSet([try eid("10.3.0.0/16")])))
+    let cache = MapCache(limits: MapCache.Limits(maximumLearned: 20, reserved: EIDPrefixSet([try eid("10.3.0.0/16")])))
     var plain: [EIDPrefix: Mapping] = [:]
     let sources = [
       MappingSource.configuration, .control("a"), .control("b"), .learned(from: try address("192.0.2.1")),

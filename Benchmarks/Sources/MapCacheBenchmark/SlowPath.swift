@@ -8,7 +8,7 @@ import MapCache
 import Wire
 
 struct SlowPath {
-  var cache: MapCache
+  let cache: MapCache
   let publisher: ForwardingPublisher
   private var sets: [Mapping.Target: SetHandle] = [:]
   private var nextCounter: UInt32 = 1

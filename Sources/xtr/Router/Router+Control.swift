@@ -83,7 +83,8 @@ extension Router: ControlService {
       }
     let gone = inScope.filter { !kept.contains($0) }
     let removed = gone.compactMap { mapCache[$0] }
-    try change(remove: gone, set: mappings.map { Mapping($0, source: source) })
+    let now = ContinuousClock.now
+    try change(remove: gone, set: mappings.map { Mapping($0, source: source, now: now) })
     publishMappings(removed: removed, set: mappings, owner: source.owner)
     return gone.count + mappings.count
   }

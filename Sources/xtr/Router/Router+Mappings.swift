@@ -11,7 +11,8 @@ import Wire
 extension Router {
   /// Adds or replaces mappings; the caller publishes. All or nothing: on an error the table is as it was.
   func setMappings(_ mappings: [ControlMapping], source: MappingSource) throws(StateError) {
-    try change(remove: [], set: mappings.map { Mapping($0, source: source) })
+    let now = ContinuousClock.now
+    try change(remove: [], set: mappings.map { Mapping($0, source: source, now: now) })
   }
 
   /// What became of a change apart from what was asked for.
@@ -146,13 +147,13 @@ extension Router {
 }
 
 extension Mapping {
-  init(_ mapping: ControlMapping, source: MappingSource) {
+  init(_ mapping: ControlMapping, source: MappingSource, now: ContinuousClock.Instant) {
     let target: Target =
       switch mapping.target {
       case .locators(let locators):
         Target(locators.map { Locator(address: $0.address, priority: $0.priority, weight: $0.weight, isReachable: $0.reachable) })
       case .action(let action): .negative(NegativeAction(rawValue: action.rawValue) ?? .noAction)
       }
-    self.init(eid: mapping.eid, target: target, source: source, ttlMinutes: mapping.ttlMinutes, now: .now)
+    self.init(eid: mapping.eid, target: target, source: source, ttlMinutes: mapping.ttlMinutes, now: now)
   }
 }

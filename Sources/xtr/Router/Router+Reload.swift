@@ -57,7 +57,8 @@ extension Router {
     try refreshAddresses()
     let wanted = Set(new.mappings.map(\.eid))
     let gone = mapCache.prefixes { $0 == .configuration }.filter { !wanted.contains($0) }
-    try change(remove: gone, set: new.mappings.map { Mapping($0, source: .configuration) })
+    let now = ContinuousClock.now
+    try change(remove: gone, set: new.mappings.map { Mapping($0, source: .configuration, now: now) })
     report(compiler.refreshRLOCs())
     try site.refresh(hiddenBy: mapCache)
     compiler.publish()

@@ -32,7 +32,7 @@ actor Router {
   let compiler: ForwardingCompiler
   let site: Site
   let exceptions: ExceptionPath
-  var mapCache = MapCache()
+  let mapCache = MapCache()
   let locators = LocatorWatch()
   let unreachables: UnreachableListener
   /// nil: mappings are static or come over the control socket.
