@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Map-Notifies on the server's own account, which are sent until they are acknowledged (RFC 9301 5.7): to subscribers (RFC 9437), and to xTRs
-// whose locators are merged with others'.
+// Map-Notifies on the server's own account, which are sent until they are acknowledged (RFC 9301 5.7): to subscribers (RFC 9437), and to
+// xTRs whose locators are merged with others'.
 //
 // A recipient has one delivery at most, and a delivery has one message under way. What else there is to tell waits in line:
 //
 //     pending    10.1.0.0/16  10.2.0.0/16  10.3.0.0/16  10.4.0.0/16
 //                ╰── in the message under way ───────╯  ╰─ waits ─╯
 //
-// An acknowledgement takes the front part off, and the rest makes the next message. A change meanwhile is not made to wait for an old message's
-// acknowledgement: a new message takes the old one's place, with the newest mappings and a new nonce, and the timer goes on as it was: a recipient
-// that never answers is given up after 75 seconds, whatever changes. Only the confirmation of a subscription stays as it is until it is
-// acknowledged, for its nonce says what it is.
+// An acknowledgement takes the front part off, and the rest makes the next message. A change meanwhile is not made to wait for an old
+// message's acknowledgement: a new message takes the old one's place, with the newest mappings and a new nonce, and the timer goes on as
+// it was: a recipient that never answers is given up after 75 seconds, whatever changes. Only the confirmation of a subscription stays as
+// it is until it is acknowledged, for its nonce says what it is.
 //
 // A message is sent at 0, 3, 6, 9, 15, 27 and 51 seconds (three times three seconds, then doubling three times).
 
@@ -130,14 +130,24 @@ struct DeliveryTable: Sendable {
     slots[Int(slot)] = delivery
   }
 
-  /// A delivery whose only content is the confirmation of a subscription; whatever the recipient was sent before does not matter any more.
+  /// Puts the confirmation of a subscription under way. What the recipient had still to be told comes behind it.
   mutating func confirm(
     _ message: Delivery.Message, about eid: EIDPrefix, for recipient: Recipient, destinations: [IPAddress], now: Instant
   ) {
-    remove(recipient)
     var delivery = Delivery(recipient: recipient, destinations: destinations)
-    delivery.pending = [eid]
+    if let old = byRecipient[recipient].flatMap({ slots[Int($0)] }) {
+      delivery.pending = old.pending.filter(old.pendingSet.contains)
+      delivery.pendingSet = old.pendingSet
+    }
+    delivery.pending.insert(eid, at: 0)
+    remove(recipient)
     start(message, of: insert(delivery), now: now)
+  }
+
+  /// The confirmation under way to a recipient.
+  func confirmation(for recipient: Recipient) -> Delivery.Message? {
+    guard let message = byRecipient[recipient].flatMap({ slots[Int($0)]?.message }), message.isConfirmation else { return nil }
+    return message
   }
 
   /// What of a message is due to be sent again.

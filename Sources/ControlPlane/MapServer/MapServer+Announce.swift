@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Who is told of changed mappings, and that they have heard: Map-Notifies on our own account (RFC 9301 5.7, RFC 9437 section 6) and the Map-Notify-Acks
-// to them. Called at the end of every turn.
+// Who is told of changed mappings, and that they have heard: Map-Notifies on our own account (RFC 9301 5.7, RFC 9437 section 6) and the
+// Map-Notify-Acks to them. Called at the end of every turn.
 //
-// Of a change are told: the other xTRs that merge the prefix, and the subscribers to it and to prefixes around it. A prefix that is gone is told
-// with TTL 0.
+// Of a change are told: the other xTRs that merge the prefix, and the subscribers to it and to prefixes around it. A prefix that is gone
+// is told with TTL 0.
 
 import Wire
 

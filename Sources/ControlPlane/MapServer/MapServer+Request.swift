@@ -2,10 +2,12 @@
 //
 // Map-Requests that come in an Encapsulated Control Message (RFC 9301 5.8, 8.3, 8.4): the Map-Resolver, and the Map-Server behind it.
 //
-// The Map-Reply goes to the first ITR-RLOC of a family that we can send to, to the source port of the inner UDP header. It leaves from the address that was asked
-// where that is of the same family. A request with several records gets its records in as few Map-Replies as hold them.
+// The Map-Reply goes to the first ITR-RLOC of a family that we can send to, to the source port of the inner UDP header. It leaves from
+// the address that was asked where that is of the same family. A request with several records gets its records in as few Map-Replies as
+// hold them.
 //
-// What is not ours to answer goes on to an ETR as it came, in a new outer header with the E bit; of several records each ETR gets its own one.
+// What is not ours to answer goes on to an ETR as it came, in a new outer header with the E bit; of several records each ETR gets its own
+// one.
 
 import Wire
 

@@ -3,15 +3,17 @@
 // Subscribing and unsubscribing (RFC 9437 sections 5 and 6): Map-Requests with I (and so an xTR-ID) whose records have N.
 //
 // A subscription is to the prefix that answers the question, and confirmed by a Map-Notify with what a Map-Reply would say. There is none
-// to a prefix that is not registered, or that an ETR answers for itself, or whose site does not allow it, or to a part of a prefix (where more specific ones do not fit one message):
-// such questions, and those beyond the bounds, get their ordinary answers, which RFC 9437 says is how a subscription is refused.
+// to a prefix that is not registered, or that an ETR answers for itself, or whose site does not allow it, or to a part of a prefix (where
+// more specific ones do not fit one message): such questions, and those beyond the bounds, get their ordinary answers, which RFC 9437
+// says is how a subscription is refused.
 //
-// The Map-Notify is signed with a key that both ends have without another configuration: of the site where the xTR-ID is registered, the key of its last
-// Map-Register; or the first key of the site whose configured prefix is around the source EID. A Map-Request is not signed itself: whoever can guess an
-// xTR-ID can spoil its subscription, and cannot read or forge what is told. (LISP-SEC would mend that; RFC 9437 section 7.)
+// The Map-Notify is signed with a key that both ends have without another configuration: of the site where the xTR-ID is registered, the
+// key of its last Map-Register; or the first key of the site whose configured prefix is around the source EID. A Map-Request is not
+// signed itself: whoever can guess an xTR-ID can spoil its subscription, and cannot read or forge what is told. (LISP-SEC would mend
+// that; RFC 9437 section 7.)
 //
-// The nonce of a request has to be greater than the last one of the subscription; the server's Map-Notifies count on from it. A subscription
-// becomes a row when it has been acknowledged: what nobody acknowledges is gone after 75 seconds.
+// The nonce of a request has to be greater than the last one of the subscription; the server's Map-Notifies count on from it. A
+// subscription becomes a row when it has been acknowledged: what nobody acknowledges is gone after 75 seconds.
 
 import Wire
 
@@ -37,7 +39,10 @@ extension MapServer {
     let records = answer.compactMap(MapServerRecord.decoded)
     guard records.first?.eidPrefix == entry.eid else { return .notPossible }
     if let slot = subscriptions.slot(entry.eid, identity), let old = subscriptions[slot] {
-      guard request.nonce > old.nonce else { return .refused(.replayed) }
+      guard request.nonce > old.nonce else {
+        repeatConfirmation(of: slot, nonce: request.nonce)
+        return .refused(.replayed)
+      }
     } else if subscriptions.count >= settings.maximumSubscriptions
       || deliveries.confirmationCount >= settings.maximumUnconfirmedSubscriptions
     {
@@ -51,6 +56,15 @@ extension MapServer {
     counters.announcementsSent += 1
     send(payload, to: Endpoint(itrRLOCs[0]))
     return .subscribed
+  }
+
+  /// The same request once more means that the confirmation was lost: the xTR need not wait for the next one.
+  private mutating func repeatConfirmation(of slot: SubscriptionTable.Slot, nonce: UInt64) {
+    guard let message = deliveries.confirmation(for: .subscription(slot)), message.nonce == nonce,
+      let address = subscriptions[slot]?.itrRLOCs.first
+    else { return }
+    counters.retransmissions += 1
+    send(message.payload, to: Endpoint(address))
   }
 
   /// Ends the xTR's subscriptions to these prefixes, or to what answers for them, and says so to where the request came from. Also where

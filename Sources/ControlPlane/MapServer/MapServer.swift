@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A Map-Server and Map-Resolver (RFC 9301 section 8, RFC 9437) as a state machine: messages and the time go in, actions come out. The program
-// around it has the sockets, the clock and the file.
+// A Map-Server and Map-Resolver (RFC 9301 section 8, RFC 9437) as a state machine: messages and the time go in, actions come out. The
+// program around it has the sockets, the clock and the file.
 //
 //     Map-Register ──▶ site? key? nonce? prefixes? locators? ──▶ Registrations ──▶ Map-Notify         (MapServer+Register)
 //                                                                     │ changes
@@ -11,9 +11,9 @@
 //     ECM(Map-Request) ──┬─ N, I ─▶ Subscriptions ────────────────────┘                                (MapServer+Subscribe)
 //                        └────────▶ MapServerAnswer ──▶ Map-Reply, or the ECM goes on to an ETR        (MapServer+Request)
 //
-// Map-Requests are answered when they come in an Encapsulated Control Message (section 8.4: that is how ITRs reach a Map-Resolver). One that
-// comes plain is an RLOC-probe or an SMR, or meant for an ETR: we are neither ITR nor ETR. Subscriptions come through the mapping system, too, in
-// an ECM (RFC 9437 section 5). A probe or an SMR in an ECM is dropped (RFC 9301 5.2).
+// Map-Requests are answered when they come in an Encapsulated Control Message (section 8.4: that is how ITRs reach a Map-Resolver). One
+// that comes plain is an RLOC-probe or an SMR, or meant for an ETR: we are neither ITR nor ETR. Subscriptions come through the mapping
+// system, too, in an ECM (RFC 9437 section 5). A probe or an SMR in an ECM is dropped (RFC 9301 5.2).
 //
 // What follows from changes is done once at the end of a turn, so that a message that changes a prefix twice is announced once.
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the Map-Server knows about an EID: the records of a Map-Reply, or the ETR to ask (RFC 9301 5.5, 8.1, 8.3, 8.4). Pure questions to the database.
+// What the Map-Server knows about an EID: the records of a Map-Reply, or the ETR to ask (RFC 9301 5.5, 8.1, 8.3, 8.4). Pure questions to
+// the database.
 //
 // Of the configured and the registered prefix around an EID the longer one decides:
 //
@@ -14,10 +15,10 @@
 //
 // A hole is the shortest prefix around the EID that overlaps nothing known.
 //
-// Overlap (5.5): an answer with 10.0.0.0/8 would draw the traffic of a registered 10.1.0.0/16 to the wrong place, so the more specific ones go into
-// the same answer, all with the smallest TTL among them. Where there are more than 16 of them, more than fits a message, or such as we may not answer for, the
-// answer is narrower instead: the mapping for the shortest prefix around the EID that overlaps nothing more specific. That is as true, it
-// only covers less.
+// Overlap (5.5): an answer with 10.0.0.0/8 would draw the traffic of a registered 10.1.0.0/16 to the wrong place, so the more specific
+// ones go into the same answer, all with the smallest TTL among them. Where there are more than 16 of them, more than fits a message, or
+// such as we may not answer for, the answer is narrower instead: the mapping for the shortest prefix around the EID that overlaps nothing
+// more specific. That is as true, it only covers less.
 //
 // A request for a prefix that has known ones within it, and none around it, is answered for its first address.
 

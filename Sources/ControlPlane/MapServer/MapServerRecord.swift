@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // EID-records as the Map-Server keeps them: encoded, so that an answer copies bytes. Kept records are in the form in which a server that
-// answers for others sends them (RFC 9301 5.4, 5.5): A, L and p are 0, ACT is 0, and the locators are in ascending order, no two of one address. R
-// stays as it was registered (8.2).
+// answers for others sends them (RFC 9301 5.4, 5.5): A, L and p are 0, ACT is 0, and the locators are in ascending order, no two of one
+// address. R stays as it was registered (8.2).
 
 import Wire
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What of a Map-Server outlives the process, as rows that the program keeps in whatever way it likes. A row is stored when its content
-// changes. What a refresh changes (deadlines and nonces) comes in batches from `touchedRows`, which the program asks for every few seconds: after a crash
-// a registration is that much older than it was, and a Map-Register of the last seconds could be sent again.
+// changes. What a refresh changes (deadlines and nonces) comes in batches from `touchedRows`, which the program asks for every few
+// seconds: after a crash a registration is that much older than it was, and a Map-Register of the last seconds could be sent again.
 //
 // Rows do not know what time it is: they say in how many seconds they end. The program adds and subtracts its wall clock; a clock that
 // was set meanwhile makes registrations end sooner or later, and they are refreshed every minute anyway.

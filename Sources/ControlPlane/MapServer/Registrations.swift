@@ -11,14 +11,14 @@
 //                       └──▶ registration of xTR 9  192.0.2.2   expires 12:03:42
 //
 // Several xTRs have one prefix registered only if all of them asked for merging (the a bit). A registration without it takes the place of
-// all others, and one with it takes the place of one without. Where two xTRs give one locator, the one that said so later decides its priorities
-// and weights. The TTL of a merged mapping is the smallest one. (Section 5.6 says that locators are merged and no more.)
+// all others, and one with it takes the place of one without. Where two xTRs give one locator, the one that said so later decides its
+// priorities and weights. The TTL of a merged mapping is the smallest one. (Section 5.6 says that locators are merged and no more.)
 //
 // An entry expires slice by slice: a queue holds for each entry the earliest deadline among its registrations. A deadline that is moved
 // by a refresh is moved in the queue when the old one comes, not with every Map-Register.
 //
-// A registration that is its prefix's only one shares its bytes with the mapping: 1 M prefixes take 375 bytes each, trie and deadlines included
-// (MapServerRateTests).
+// A registration that is its prefix's only one shares its bytes with the mapping: 1 M prefixes take 375 bytes each, trie and deadlines
+// included (MapServerRateTests).
 //
 // Invariants, executed by `checkInvariants`:
 // I1  Every prefix of the trie has an entry in its slot that names it; all other slots are empty and free.

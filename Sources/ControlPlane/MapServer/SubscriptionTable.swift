@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Who wants to be told of which mappings (RFC 9437). A subscription is an xTR's to an EID-prefix, the one whose mapping answered its
-// Map-Request; it also covers what is more specific. It is there until the xTR ends it, or does not acknowledge, or its site is gone; that the prefix is
-// registered no more does not end it: the xTR is told when it is again.
+// Map-Request; it also covers what is more specific. It is there until the xTR ends it, or does not acknowledge, or its site is gone;
+// that the prefix is registered no more does not end it: the xTR is told when it is again.
 
 import MapCache
 import Wire

@@ -2,16 +2,16 @@
 //
 // The xTRs that have registered something, and the last nonce of each under each key: what tells a replay (RFC 9301 5.6).
 //
-// An xTR is its xTR-ID and site-ID where it gives them, and its source address otherwise. What a source address proves is little: a recorded
-// Map-Register without an xTR-ID that is sent again from another address is another xTR's. Sites that care configure their xTRs with
-// IDs, which the authentication covers.
+// An xTR is its xTR-ID and site-ID where it gives them, and its source address otherwise. What a source address proves is little: a
+// recorded Map-Register without an xTR-ID that is sent again from another address is another xTR's. Sites that care configure their xTRs
+// with IDs, which the authentication covers.
 //
-// A nonce that is not greater than the last one is a replay. An xTR whose counter went back, because its clock did or its state was lost, is
-// refused until the counter is beyond that point again; the RFC's way out is a new key, under which nonces begin anew. An exact copy of the
-// last accepted message is most often a retransmission whose Map-Notify was lost: it changes nothing, and is notified again.
+// A nonce that is not greater than the last one is a replay. An xTR whose counter went back, because its clock did or its state was lost,
+// is refused until the counter is beyond that point again; the RFC's way out is a new key, under which nonces begin anew. An exact copy
+// of the last accepted message is most often a retransmission whose Map-Notify was lost: it changes nothing, and is notified again.
 //
-// An xTR is remembered when it has nothing registered any more, for otherwise its last messages could be sent again. A site that has as many
-// as it may have gets no more.
+// An xTR is remembered when it has nothing registered any more, for otherwise its last messages could be sent again. A site that has as
+// many as it may have gets no more.
 
 import Wire
 
