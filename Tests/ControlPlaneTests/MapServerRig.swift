@@ -16,8 +16,6 @@ extension EIDPrefix {
   }
 }
 
-func address(_ text: String) -> IPAddress { IPAddress(text) ?? .v4(.any) }
-
 struct MapServerRig {
   static let key = AuthenticationKey(id: 1, secret: Array("site A's secret".utf8))
   static let secondKey = AuthenticationKey(id: 2, algorithm: .hmacSHA1, secret: Array("another secret of site A".utf8))

@@ -27,14 +27,17 @@ public struct LIG: Sendable {
   /// nil while it goes on.
   public private(set) var result: Result?
 
-  /// Asks `resolver` for `eid`; the answer goes to the first of our RLOCs that its sender can reach. nil when we have no RLOC of the
-  /// Map-Resolver's family.
-  public init?(_ eid: IPAddress, in instance: InstanceID, resolver: IPAddress, rlocs: [IPAddress], random: NonceSource = .init()) {
+  /// Asks `resolver` for `eid`; the answer goes to `port` of the first of our RLOCs that its sender can reach. nil when we have no RLOC of
+  /// the Map-Resolver's family.
+  public init?(
+    _ eid: IPAddress, in instance: InstanceID, resolver: IPAddress, rlocs: [IPAddress], port: UInt16 = LISPPort.control,
+    random: NonceSource = .init()
+  ) {
     var random = random
     let own = OwnRLOCs(rlocs)
     self.eid = EIDPrefix(instance, IPPrefix(host: eid))
     request = MapRequest(nonce: random.next(), itrRLOCs: own.itrRLOCs, records: [MapRequest.Record(self.eid)])
-    guard let datagram = own.encapsulated(request, from: nil, about: eid, to: resolver) else { return nil }
+    guard let datagram = own.encapsulated(request, from: nil, port: port, about: eid, to: resolver) else { return nil }
     self.datagram = datagram
   }
 

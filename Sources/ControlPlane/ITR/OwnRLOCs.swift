@@ -24,13 +24,17 @@ public struct OwnRLOCs: Hashable, Sendable {
   ///
   /// The inner header is between `source`, an EID of ours, and `eid`. Without such a source, or with one of the other family, it is
   /// between RLOCs: section 5.8 allows either kind of address there, and what is asked for stands in the request.
-  func encapsulated(_ request: MapRequest, from source: IPAddress?, about eid: IPAddress, to resolver: IPAddress) -> Datagram? {
+  ///
+  /// The answer comes to `port`, of the inner header (section 5.4).
+  func encapsulated(
+    _ request: MapRequest, from source: IPAddress?, port: UInt16 = LISPPort.control, about eid: IPAddress, to resolver: IPAddress
+  ) -> Datagram? {
     guard let outer = first(of: resolver.family) else { return nil }
     let message = ControlMessage.mapRequest(request).bytes
     let inner = source ?? first(of: eid.family) ?? outer
     let envelope =
-      EncapsulatedControlMessage(source: inner, destination: eid, message: message)
-      ?? EncapsulatedControlMessage(source: outer, destination: resolver, message: message)
+      EncapsulatedControlMessage(source: inner, destination: eid, sourcePort: port, message: message)
+      ?? EncapsulatedControlMessage(source: outer, destination: resolver, sourcePort: port, message: message)
     return envelope.map { Datagram(.encapsulated($0), to: Endpoint(resolver), from: outer) }
   }
 }

@@ -43,6 +43,8 @@ public struct RouterConfiguration: Sendable {
   /// Those whose prefixes are in another routing table than the main one.
   public var instances: [(id: UInt32, table: Int)] = []
   public var database: [(instance: UInt32, prefix: String)] = []
+  /// The locators of all of `database`; empty: all RLOCs.
+  public var locators: [String] = []
   public var mappings: [Mapping] = []
   /// Appended at the end: tables of their own.
   public var lines: [String] = []
@@ -80,6 +82,7 @@ public struct RouterConfiguration: Sendable {
     }
     for prefix in database {
       text += ["", "[[database]]", "instance-id = \(prefix.instance)", "eid-prefix = \"\(prefix.prefix)\""]
+      if !locators.isEmpty { text.append("rlocs = [\(locators.map { "{ address = \"\($0)\" }" }.joined(separator: ", "))]") }
     }
     for mapping in mappings {
       text += ["", "[[mapping]]", "instance-id = \(mapping.instance)", "eid-prefix = \"\(mapping.prefix)\""]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One `xtr run` as a child process inside its namespace: its configuration file, its start and its ends, and what its control socket
+// One `xtr run` or `xtr map-server` as a child process inside its namespace: its configuration file, its start and its ends, and what its control socket
 // says. The demo and the namespace tests see the router only from here, as an operator would.
 
 import ControlAPI
@@ -15,10 +15,18 @@ public final class RouterProcess: Sendable {
   public let configurationPath: String
   public let controlSocket: String
   private let binary: String
+  private let role: Role
   private let child = Mutex<ChildProcess?>(nil)
 
+  /// Which command it is; the rest is the same for both.
+  public enum Role: String, Sendable {
+    case router = "run"
+    case mapServer = "map-server"
+  }
+
   /// Nothing runs yet. `binary`: the xtr to start.
-  public init(_ name: String, in namespace: Namespace, binary: String, directory: String) {
+  public init(_ name: String, in namespace: Namespace, binary: String, directory: String, role: Role = .router) {
+    self.role = role
     self.name = name
     self.namespace = namespace
     self.binary = binary
@@ -43,22 +51,24 @@ public final class RouterProcess: Sendable {
 
   /// Start it and return at once.
   public func start() throws(LabError) {
-    let process = try ChildProcess([binary, "run", configurationPath], in: namespace)
+    let process = try ChildProcess([binary, role.rawValue, configurationPath], in: namespace)
     child.withLock { $0 = process }
   }
 
-  /// Wait until the control socket says "forwarding". If the process ends instead: what it said, `impossibleHere` for status 77.
+  /// Wait until the control socket says "forwarding", or that a map-server listens. If the process ends instead: what it said, `impossibleHere` for status 77.
   public func waitUntilForwarding(atMost limit: Duration = .seconds(10)) throws(LabError) {
     try Interruption.wait(for: "\(name) to forward", atMost: limit) { () throws(LabError) in
       if let process, let status = process.exitStatus { throw Self.error(of: process, status) }
-      guard case .status(let status)? = try? ask(.status) else { return false }
-      return status.state == .forwarding
+      switch role {
+      case .router: return (try? status())?.state == .forwarding
+      case .mapServer: return (try? control())?.addresses.isEmpty == false
+      }
     }
   }
 
   /// Run it where it is expected to end by itself, and return how and with which words.
   public func runToItsEnd(atMost limit: Duration = .seconds(10)) throws(LabError) -> (status: ExitStatus, said: String) {
-    let process = try ChildProcess([binary, "run", configurationPath], in: namespace)
+    let process = try ChildProcess([binary, role.rawValue, configurationPath], in: namespace)
     let status = try process.wait(atMost: limit)
     return (status, process.standardError + process.standardOutput)
   }
@@ -121,6 +131,33 @@ public final class RouterProcess: Sendable {
   public func mappings() throws(LabError) -> [MappingEntry] {
     guard case .mappings(let rows, _) = try ask(.list(instance: nil, after: nil, limit: 1000)) else { throw unexpected("list") }
     return rows
+  }
+
+  /// What a map-server has registered.
+  public func registered() throws(LabError) -> [RegisteredEntry] {
+    guard case .registered(let rows, _) = try ask(.registrations(after: nil, limit: 1000)) else { throw unexpected("registrations") }
+    return rows
+  }
+
+  /// What a router has registered where.
+  public func registrations() throws(LabError) -> [RegistrationEntry] {
+    guard case .registrations(let rows) = try ask(.registrations(after: nil, limit: 1000)) else { throw unexpected("registrations") }
+    return rows
+  }
+
+  public func resolutions() throws(LabError) -> [ResolutionEntry] {
+    guard case .resolutions(let rows) = try ask(.resolutions) else { throw unexpected("resolutions") }
+    return rows
+  }
+
+  public func probes() throws(LabError) -> [ProbeEntry] {
+    guard case .probes(let rows) = try ask(.probes) else { throw unexpected("probes") }
+    return rows
+  }
+
+  public func control() throws(LabError) -> ControlPlaneStatus {
+    guard case .control(let status) = try ask(.control) else { throw unexpected("control") }
+    return status
   }
 
   /// All mappings this lab gave before go, these come, in one change.

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the demo stands on: the two-site topology, a configuration file and a router process for each site.
+// What the demo stands on: the two-site topology, a map-server in its core, and a router for each site that knows of the other site
+// only what the map-server says.
 
+import ControlAPI
+import Glibc
 import Lab
 import Wire
 
@@ -11,38 +14,67 @@ struct DemoLab {
 
   let lab: Lab
   let sites: TwoSites
+  let mapServer: RouterProcess
   let routers: [RouterProcess]
 
-  /// Namespaces and files; no router runs yet. What was made is removed again when this throws.
+  /// Namespaces and files; nothing runs yet. What was made is removed again when this throws.
   init(binary: String) throws {
     let lab = try Lab(needing: Self.programs)
     do {
-      sites = try TwoSites(in: lab)
-      routers = try [sites.siteA, sites.siteB].map { site in
-        let router = RouterProcess(site.router.name, in: site.router, binary: binary, directory: lab.directory)
-        try router.write(RouterConfiguration(site: site, controlSocket: router.controlSocket))
-        return router
-      }
+      let sites = try TwoSites(in: lab)
+      mapServer = RouterProcess("map-server", in: sites.core, binary: binary, directory: lab.directory, role: .mapServer)
+      try mapServer.write(text: MapServerFile(for: sites, controlSocket: mapServer.controlSocket).text)
+      routers = [sites.siteA, sites.siteB].map { RouterProcess($0.router.name, in: $0.router, binary: binary, directory: lab.directory) }
+      self.sites = sites
       self.lab = lab
+      try configure(.ipv4)
     } catch {
       lab.tearDown()
       throw error
     }
   }
 
-  func startRouters() throws(LabError) {
-    for router in routers { try router.start() }
-    for router in routers { try router.waitUntilForwarding() }
+  /// The sites are reached by their RLOCs of this family.
+  private func configure(_ family: AddressFamily) throws(LabError) {
+    for (router, letter) in zip(routers, ["A", "B"]) {
+      let site = sites.site(letter)
+      var configuration = RouterConfiguration(site: site, controlSocket: router.controlSocket)
+      configuration.locators = ["\(site.rloc(family))"]
+      configuration.use(mapServer: site.coreGateway(.ipv4), key: MapServerFile.key(of: letter))
+      try router.write(configuration)
+    }
   }
 
-  /// Each router learns, in one change while it runs, that the other site is behind its RLOC of this family.
-  func map(over family: AddressFamily) throws(LabError) {
-    try routers[0].replace(RouterConfiguration.mappings(to: sites.siteB, over: family))
-    try routers[1].replace(RouterConfiguration.mappings(to: sites.siteA, over: family))
+  func start() throws(LabError) {
+    try mapServer.start()
+    try mapServer.waitUntilForwarding()
+    for router in routers { try router.start() }
+    for router in routers { try router.waitUntilForwarding() }
+    try waitForRegistrations(.ipv4)
+  }
+
+  /// Both sites change their RLOCs while they run: they register anew and solicit Map-Requests from each other.
+  func change(to family: AddressFamily) throws(LabError) {
+    try configure(family)
+    for router in routers { router.signal(SIGHUP) }
+    try waitForRegistrations(family)
+    for (router, remote) in zip(routers, [sites.siteB, sites.siteA]) {
+      try Interruption.wait(for: "\(router.name) to hear of the change", atMost: .seconds(15)) { () throws(LabError) in
+        try router.mappings().allSatisfy { $0.rlocs == ["\(remote.rloc(family))"] }
+      }
+    }
+  }
+
+  private func waitForRegistrations(_ family: AddressFamily) throws(LabError) {
+    let wanted = Set([sites.siteA, sites.siteB].map { "\($0.rloc(family))" })
+    try Interruption.wait(for: "the registrations", atMost: .seconds(10)) { () throws(LabError) in
+      let registered = try mapServer.registered()
+      return registered.count == 8 && Set(registered.flatMap(\.locators).map(\.address)) == wanted
+    }
   }
 
   func tearDown() {
-    for router in routers { router.stop() }
+    for router in routers + [mapServer] { router.stop() }
     lab.tearDown()
   }
 
@@ -52,11 +84,23 @@ struct DemoLab {
     return """
         The lab stays until Ctrl-C. In another terminal, as root:
           ip netns exec \(host) ping 10.2.0.10
-          ip netns exec \(sites.core.identifier) tcpdump -n -i xtrA udp port 4341
+          ip netns exec \(sites.core.identifier) tcpdump -n -i xtrA udp port 4341 or udp port 4342
           xtr show status --socket \(routers[0].controlSocket)
-          xtr map list --socket \(routers[0].controlSocket)
+          xtr show map-cache --socket \(routers[0].controlSocket)
+          xtr show registrations --socket \(mapServer.controlSocket)
+          ip netns exec \(sites.siteA.router.identifier) xtr lig 10.2.0.10 -i 1 --socket \(routers[0].controlSocket)
           ip netns list
 
       """
+  }
+}
+
+extension MappingEntry {
+  /// The addresses of its locators.
+  fileprivate var rlocs: [String] {
+    switch target {
+    case .locators(let locators): locators.map { "\($0.locator.address)" }
+    case .action: []
+    }
   }
 }

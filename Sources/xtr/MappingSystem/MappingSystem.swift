@@ -81,13 +81,16 @@ final class MappingSystem {
     let bound = sockets?.listen(on: Set(rlocs))
     do throws(SiteDatabaseError) {
       let changed = try database.replace(with: mappings)
-      // The first time there is nobody who could have the old.
-      if !changed.isEmpty, !peers.isEmpty { perform(solicitor.announce(changed, to: peers, now: .now)) }
+      // Registers leave from our RLOCs: after these are bound. Who is solicited then asks for what is registered by then.
+      bound?.assumeIsolated().whenComplete { [weak self] _ in
+        guard let self else { return }
+        register()
+        if !changed.isEmpty { perform(solicitor.announce(changed, to: peers, now: .now)) }
+        turn()
+      }
     } catch {
       log.error("our EID-prefixes are registered as they were before: \(error)")
     }
-    // Registers leave from our RLOCs: after these are bound.
-    bound?.assumeIsolated().whenComplete { [weak self] _ in self?.register() }
   }
 
   /// Other servers, prefixes to subscribe to, and TTL.
