@@ -179,7 +179,7 @@ extension MapCache {
 extension MapCache {
   /// An entry whose time is over, or nearly so if it is a learned one (`Mapping.renewal`): the one that is due longest; nil when there is
   /// none. One at a time: who removes or postpones them stops when he has spent the time he has. O(1)
-  public func firstExpired(at now: ContinuousClock.Instant) -> Mapping? {
+  public func firstDue(at now: ContinuousClock.Instant) -> Mapping? {
     guard let first = deadlines.first, first.deadline <= now else { return nil }
     return mapping(first.key)
   }

@@ -37,7 +37,7 @@ private func mapping(_ eid: EIDPrefix, ttlMinutes: UInt32? = nil, owner: String 
     #expect(cache.remove(prefix)?.eid == prefix)
     #expect(cache.remove(prefix) == nil)
     #expect(cache.count == 0)
-    #expect(cache.firstExpired(at: start + .seconds(3600)) == nil)
+    #expect(cache.firstDue(at: start + .seconds(3600)) == nil)
     #expect(cache.checkInvariants() == [])
   }
 
@@ -60,17 +60,17 @@ private func mapping(_ eid: EIDPrefix, ttlMinutes: UInt32? = nil, owner: String 
     cache.set(mapping(short, ttlMinutes: 1))
     cache.set(mapping(try eid("10.2.0.0/16"), ttlMinutes: 5))
     cache.set(mapping(try eid("10.3.0.0/16")))
-    #expect(cache.firstExpired(at: start + .seconds(59)) == nil)
-    #expect(cache.firstExpired(at: start + .seconds(60))?.eid == short)
+    #expect(cache.firstDue(at: start + .seconds(59)) == nil)
+    #expect(cache.firstDue(at: start + .seconds(60))?.eid == short)
     #expect(cache.nextDeadline == start + .seconds(60))
     cache.set(mapping(short))
-    #expect(cache.firstExpired(at: start + .seconds(60)) == nil, "a replacement brings its own time")
-    #expect(cache.firstExpired(at: start + .seconds(86_400))?.eid == (try eid("10.2.0.0/16")))
+    #expect(cache.firstDue(at: start + .seconds(60)) == nil, "a replacement brings its own time")
+    #expect(cache.firstDue(at: start + .seconds(86_400))?.eid == (try eid("10.2.0.0/16")))
     cache.postponeExpiry(of: try eid("10.2.0.0/16"), to: start + .seconds(86_401))
-    #expect(cache.firstExpired(at: start + .seconds(86_400)) == nil, "one that is postponed waits, one without minutes stays")
-    #expect(cache.firstExpired(at: start + .seconds(86_401))?.ttlMinutes == 5)
+    #expect(cache.firstDue(at: start + .seconds(86_400)) == nil, "one that is postponed waits, one without minutes stays")
+    #expect(cache.firstDue(at: start + .seconds(86_401))?.ttlMinutes == 5)
     cache.postponeExpiry(of: try eid("10.3.0.0/16"), to: start)
-    #expect(cache.firstExpired(at: start + .seconds(300)) == nil, "what does not expire is not postponed")
+    #expect(cache.firstDue(at: start + .seconds(300)) == nil, "what does not expire is not postponed")
   }
 
   @Test func `pages are in ascending order, complete, and without repetition`() throws {
@@ -194,9 +194,9 @@ private func mapping(_ eid: EIDPrefix, ttlMinutes: UInt32? = nil, owner: String 
         #expect(cache.remove(prefix) == old)
         plain[prefix] = nil
       default:
-        let expired = cache.firstExpired(at: start + .seconds(step))
-        #expect(expired?.deadline == plain.values.compactMap(\.deadline).filter { $0 <= start + .seconds(step) }.min())
-        if let expired { plain[cache.remove(expired.eid)?.eid ?? expired.eid] = nil }
+        let due = cache.firstDue(at: start + .seconds(step))
+        #expect(due?.due == plain.values.compactMap(\.due).filter { $0 <= start + .seconds(step) }.min())
+        if let due { plain[cache.remove(due.eid)?.eid ?? due.eid] = nil }
       }
       if step % 10 == 0 { #expect(cache.checkInvariants() == [], "seed \(seed) step \(step)") }
       #expect(cache[prefix] == plain[prefix], "seed \(seed) step \(step)")
@@ -204,4 +204,9 @@ private func mapping(_ eid: EIDPrefix, ttlMinutes: UInt32? = nil, owner: String 
     }
     #expect(cache.page(after: nil, limit: .max, in: nil).mappings == plain.values.sorted { $0.eid < $1.eid })
   }
+}
+
+extension Mapping {
+  /// When the router has to look at it.
+  fileprivate var due: ContinuousClock.Instant? { renewal ?? deadline }
 }

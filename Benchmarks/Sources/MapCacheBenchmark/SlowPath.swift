@@ -39,13 +39,13 @@ struct SlowPath {
   mutating func expire(at now: ContinuousClock.Instant) throws -> (count: Int, isDone: Bool) {
     let end = ContinuousClock.now + Self.slice
     var count = 0
-    while let mapping = cache.firstExpired(at: now) {
+    while let mapping = cache.firstDue(at: now) {
       try publisher.removeMapping(mapping.eid)
       cache.remove(mapping.eid)
       count += 1
       guard ContinuousClock.now < end else { break }
     }
     publisher.publish()
-    return (count, cache.firstExpired(at: now) == nil)
+    return (count, cache.firstDue(at: now) == nil)
   }
 }

@@ -107,7 +107,7 @@ extension Router {
     guard !isExpiring, state == .forwarding else { return }
     let end = ContinuousClock.now + Self.expirySlice
     var expired: [Mapping] = []
-    while let mapping = mapCache.firstExpired(at: .now) {
+    while let mapping = mapCache.firstDue(at: .now) {
       if let removed = expire(mapping) { expired.append(removed) }
       guard ContinuousClock.now < end else {
         isExpiring = true
