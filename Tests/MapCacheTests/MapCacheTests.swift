@@ -54,6 +54,33 @@ private func mapping(_ eid: EIDPrefix, ttlMinutes: UInt32? = nil, owner: String 
     #expect(cache.longestMatch(try eid("10.1.0.0/16"))?.eid == (try eid("10.1.0.0/16")), "a prefix covers itself")
   }
 
+  @Test func `a learned mapping is due a tenth of its time early, a minute at most, and then at its end`() throws {
+    let cache = MapCache()
+    let source = MappingSource.learned(from: try address("192.0.2.100"))
+    let (short, long) = (try eid("10.1.0.0/16"), try eid("10.2.0.0/16"))
+    cache.set(Mapping(eid: short, target: .negative(.drop), source: source, ttlMinutes: 5, now: start))
+    cache.set(Mapping(eid: long, target: .negative(.drop), source: source, ttlMinutes: 1440, now: start))
+    #expect(cache.firstDue(at: start + .seconds(269)) == nil)
+    #expect(cache.firstDue(at: start + .seconds(270))?.eid == short)
+    cache.postponeExpiry(of: short, to: start + .seconds(300))
+    #expect(cache.firstDue(at: start + .seconds(299)) == nil)
+    #expect(cache.firstDue(at: start + .seconds(300))?.eid == short)
+    cache.remove(short)
+    #expect(cache.firstDue(at: start + .seconds(86_339)) == nil)
+    #expect(cache.firstDue(at: start + .seconds(86_340))?.eid == long)
+  }
+
+  @Test func `an entry was used when packets have come since it was last looked at`() throws {
+    let cache = MapCache()
+    let prefix = try eid("10.1.0.0/16")
+    cache.set(mapping(prefix, ttlMinutes: 5))
+    #expect(!cache.wasUsed(prefix, packetCount: 0))
+    #expect(cache.wasUsed(prefix, packetCount: 3))
+    #expect(!cache.wasUsed(prefix, packetCount: 3))
+    #expect(cache.wasUsed(prefix, packetCount: 1))
+    #expect(!cache.wasUsed(try eid("10.9.0.0/16"), packetCount: 9))
+  }
+
   @Test func `mappings expire when their minutes are over, and not before`() throws {
     let cache = MapCache()
     let short = try eid("10.1.0.0/16")

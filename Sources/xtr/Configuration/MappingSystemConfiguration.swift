@@ -20,6 +20,8 @@ extension Configuration {
     var ttlMinutes: UInt32 = 1440
     /// Who we are; nil: made from the first RLOC.
     var identity: XTRIdentity?
+    /// Where nonces are kept from one start to the next; nil: they grow with the clock only.
+    var stateFile: String?
     /// EID-prefixes whose changes we want to be told (RFC 9437).
     var subscriptions: [Subscription] = []
   }
@@ -48,7 +50,8 @@ extension Configuration {
 extension ConfigurationReader {
   func mappingSystem(_ root: TableReader) -> Configuration.MappingSystem? {
     let keys = [
-      "map-resolvers", "map-server", "requests-per-second", "probe-interval", "ttl-minutes", "xtr-id", "site-id", "subscription",
+      "map-resolvers", "map-server", "requests-per-second", "probe-interval", "ttl-minutes", "xtr-id", "site-id", "state",
+      "subscription",
     ]
     guard let table = root.table("mapping-system", keys: keys) else { return nil }
     var system = Configuration.MappingSystem()
@@ -58,6 +61,7 @@ extension ConfigurationReader {
     if let seconds = table.integer("probe-interval", in: 0...3600) { system.probeSeconds = seconds == 0 ? nil : seconds }
     system.ttlMinutes = table.integer("ttl-minutes", in: 1...1_000_000).map { UInt32($0) } ?? system.ttlMinutes
     system.identity = identity(table)
+    system.stateFile = table.string("state", expected: "a path")
     system.subscriptions = table.tables("subscription", keys: ["instance-id", "eid-prefix"]).compactMap { table in
       eid(table).map { Configuration.Subscription(eid: $0) }
     }

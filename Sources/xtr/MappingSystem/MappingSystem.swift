@@ -39,6 +39,7 @@ final class MappingSystem {
   var subscriber: Subscriber
   var registrar: Registrar
   private var responder = SiteResponder()
+  private let nonces: NonceStore?
   private(set) var sockets: ControlSockets?
   private(set) var received: UInt64 = 0
   private(set) var refusals: [Refusal: UInt64] = [:]
@@ -46,7 +47,7 @@ final class MappingSystem {
   private var rlocs: [IPAddress] = []
 
   /// `rlocs`: our own at the start; the first of them names us where the configuration does not.
-  init(_ settings: Settings, rlocs: [IPAddress], eventLoop: any EventLoop, log: Logger) {
+  init(_ settings: Settings, rlocs: [IPAddress], eventLoop: any EventLoop, log: Logger) throws(SQLiteError) {
     self.settings = settings
     self.eventLoop = eventLoop
     self.log = log
@@ -56,9 +57,11 @@ final class MappingSystem {
     resolver = Resolver(limits: limits)
     prober = Prober(settings: settings.probing)
     let seconds = WallClock.secondsSince2000
-    registrar = Registrar(identity: identity, secondsSince2000: seconds)
+    nonces = try settings.stateFile.map { path throws(SQLiteError) in try NonceStore(path: path, log: log) }
+    registrar = Registrar(identity: identity, secondsSince2000: seconds, nonceFloor: nonces?.registrationFloor ?? 0)
     subscriber = Subscriber(
-      settings: Subscriber.Settings(identity: identity, key: settings.mapServers.first?.key), stored: [:], startSeconds: seconds)
+      settings: Subscriber.Settings(identity: identity, key: settings.mapServers.first?.key), stored: nonces?.subscriptionFloors ?? [:],
+      startSeconds: seconds)
     database = SiteDatabase(ttlMinutes: settings.ttlMinutes)
     sockets = ControlSockets(eventLoop: eventLoop, log: log) { [unowned self] in
       receive($0, $1)
@@ -213,13 +216,14 @@ final class MappingSystem {
       case .reachability(let rloc, let isUp, _): probed(rloc, isUp)
       case .ask(let eid): perform(resolver.solicited(eid, now: .now))
       case .subscription(let eid, let state): log.info("subscription to \(eid): \(state.rawValue)")
-      case .store: break
+      case .store(let eid, let nonce): nonces?.noteSubscription(eid, nonce)
       case .refused(let reason): refuse(reason)
       }
     }
   }
 
   private func perform(_ actions: [RegistrarAction]) {
+    if !actions.isEmpty { nonces?.noteRegistration(registrar.lastNonce) }
     for action in actions {
       switch action {
       case .send(let datagram): sockets?.send(datagram)

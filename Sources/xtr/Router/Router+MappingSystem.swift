@@ -12,12 +12,12 @@ import Wire
 
 extension Router {
   /// Begins to speak with the mapping system, if the configuration has one. Our addresses are known by now.
-  func startMappingSystem() {
+  func startMappingSystem() throws(SQLiteError) {
     mapCache.limits = configuration.mapCache.limits
     locators.turned = { [self] rloc, verdict in assumeIsolated { $0.turned(rloc, verdict) } }
     compiler.verdict = { [locators] in locators.verdict($0) }
     guard let settings = configuration.mappingSystem else { return }
-    let system = MappingSystem(settings, rlocs: underlay.ownRLOCs, eventLoop: eventLoop, log: log)
+    let system = try MappingSystem(settings, rlocs: underlay.ownRLOCs, eventLoop: eventLoop, log: log)
     mappingSystem = system
     locators.isProbed = { [unowned system] in system.prober.facts($0) != nil }
     exceptions.onMissedPacket = { [self] item, source, destination in assumeIsolated { $0.missed(item, source, destination) } }

@@ -35,7 +35,7 @@ extension Router {
     if new.router != old.router { changes.append("[router]") }
     if new.instances != old.instances { changes.append("[[instance]]") }
     if new.mappingSystem?.isFixed(as: old.mappingSystem) != (old.mappingSystem == nil ? nil : true) {
-      changes.append("[mapping-system] itself, its probe-interval, requests-per-second, ttl-minutes or xtr-id")
+      changes.append("[mapping-system] itself, its probe-interval, requests-per-second, ttl-minutes, xtr-id or state")
     }
     if new.interfaces.map(\.name) != old.interfaces.map(\.name) { return changes + ["the list of interfaces"] }
     for (old, new) in zip(old.interfaces, new.interfaces) where !old.differsAtRunTimeOnly(from: new) {
@@ -84,6 +84,6 @@ extension Configuration.MappingSystem {
   fileprivate func isFixed(as old: Self?) -> Bool {
     guard let old else { return false }
     return probeSeconds == old.probeSeconds && requestsPerSecond == old.requestsPerSecond && ttlMinutes == old.ttlMinutes
-      && identity == old.identity
+      && identity == old.identity && stateFile == old.stateFile
   }
 }

@@ -103,7 +103,7 @@ actor Router {
     try setMappings(configuration.mappings, source: .configuration)
     compiler.publish()
     try applyRules()
-    startMappingSystem()
+    try startMappingSystem()
     try watch()
     state = .forwarding
     log.notice(

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A SQLite file: what a map-server has to know again after a restart. Written in transactions that are on the disk when they return; a torn one
-// is as if it had never been. RegistrationStore is its only user.
+// A SQLite file: what a map-server or a router has to know again after a restart. Written in transactions that are on the disk when they
+// return; a torn one is as if it had never been. RegistrationStore and NonceStore use it.
 
 import CSQLite
 
