@@ -38,6 +38,8 @@ import XDP
   /// The header to put before the inner packet; nil until it is chosen.
   @usableFromInline var template: UnsafeMutableRawPointer?
   @usableFromInline var counter: UInt32 = 0
+  /// Decapsulation: where the outer IP header begins, from `start`, if its source is to be noted; else 0.
+  @usableFromInline var outerOffset: UInt16 = 0
 
   @inlinable @inline(__always)
   init(start: UnsafeMutableRawPointer, byteCount: UInt32) {
@@ -58,6 +60,9 @@ import XDP
   /// The byte at `offset` from `start` will be read soon; it need not be there.
   @inline(__always)
   func prefetch(_ offset: Int) { unsafe clinux_prefetch(start + offset) }
+
+  /// The frame from the outer IP header on, where `outerOffset` says.
+  @inline(__always) var outer: PacketBytes { frame.dropFirst(Int(outerOffset)) }
 
   /// The inner packet.
   @inline(__always) var inner: PacketBytes {

@@ -20,7 +20,8 @@ extension Engine {
   private func readOuterHeaders(_ batch: inout Batch, _ members: PacketSet, state: ForwardingStateReader) {
     let (packets, count) = (batch.packets, batch.count)
     let verifies = state.settings.verifiesUDPChecksum
-    for i in 0..<count where members.contains(i) { readOuter(&packets[i], state: state, verifies: verifies) }
+    let epoch = peers.epoch
+    for i in 0..<count where members.contains(i) { readOuter(&packets[i], state: state, verifies: verifies, epoch: epoch) }
   }
 
   /// Stage 2: the inner headers; one lookup each, of the inner destination.
@@ -64,9 +65,9 @@ extension Engine {
   }
 
   /// Stage 1: outer IP, UDP and LISP headers. Leaves in the packet where the inner one begins and how many bytes the outer
-  /// lengths leave it, and the outer TTL and traffic class.
+  /// lengths leave it, the outer TTL and traffic class, and where the outer header begins if its source is to be noted.
   @inline(__always)
-  private func readOuter(_ packet: inout Packet, state: ForwardingStateReader, verifies: Bool) {
+  private func readOuter(_ packet: inout Packet, state: ForwardingStateReader, verifies: Bool, epoch: UInt64) {
     guard let ethernet = EthernetView(packet.frame) else { return packet.verdict = .drop(.frameMalformed) }
     let bytes = packet.frame.dropFirst(ethernet.payloadOffset)
     let (trafficClass, timeToLive): (UInt8, UInt8)
@@ -79,6 +80,7 @@ extension Engine {
       if ip.headerByteCount != IPv4View.minimumByteCount, ip.isRoutedOn { return packet.verdict = .drop(.outerOptionRefused) }
       let source = ip.source
       guard isLegalSource(source), !state.isOwn(source) else { return packet.verdict = .drop(.outerSourceInvalid) }
+      if !peers.holds(source, epoch) { packet.outerOffset = UInt16(truncatingIfNeeded: ethernet.payloadOffset) }
       (trafficClass, timeToLive, datagram) = (ip.trafficClass, ip.timeToLive, ip.payload)
       if verifies, !hasRightChecksum(datagram, .v4(IPv4Address(rawValue: source)), .v4(IPv4Address(rawValue: ip.destination))) {
         return packet.verdict = .drop(.udpChecksumWrong)
@@ -92,6 +94,7 @@ extension Engine {
       }
       let source = ip.source
       guard isLegalSource(source), !state.isOwn(source) else { return packet.verdict = .drop(.outerSourceInvalid) }
+      if !peers.holds(source, epoch) { packet.outerOffset = UInt16(truncatingIfNeeded: ethernet.payloadOffset) }
       (trafficClass, timeToLive, datagram) = (ip.trafficClass, ip.hopLimit, bytes.prefix(ip.totalLength).dropFirst(offset))
       if verifies, !hasRightChecksum(datagram, .v6(source), .v6(ip.destination)) {
         return packet.verdict = .drop(.udpChecksumWrong)
@@ -245,11 +248,13 @@ extension Engine {
     packet.verdict = fields.verdict
   }
 
-  /// Writes what decapsulation changes in the inner header and counts the packet; returns the type it has on Ethernet.
+  /// Writes what decapsulation changes in the inner header and counts the packet; returns the type it has on Ethernet. The outer header is
+  /// still there: a source that is not noted yet is now (rule D16).
   @inline(__always)
   private mutating func rewrite(_ packet: inout Packet, _ inner: PacketBytes, _ timeToLive: UInt8) -> EtherType {
     counters.count(packet.counter, bytes: inner.count)
     tally.decapsulated &+= 1
+    if packet.outerOffset != 0 { peers.note(packet.outer) }
     if packet.innerFamily == 4 {
       let ip = IPv4View(proven: inner)
       ip.setTimeToLive(timeToLive)

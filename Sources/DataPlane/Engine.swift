@@ -17,6 +17,7 @@ import Wire
 public struct Engine: ~Copyable {
   var lookups = LookupBatch(capacity: 2 * Batch.capacity)
   let counters: LocatorCounters
+  let peers: PeerNotes
   var tally = Tally()
 
   /// Packets by what was done to them, since the worker last took them over into its counters.
@@ -25,7 +26,10 @@ public struct Engine: ~Copyable {
     var decapsulated: UInt64 = 0
   }
 
-  public init(counters: WorkerCounters) { self.counters = counters.locatorCounters }
+  public init(counters: WorkerCounters) {
+    self.counters = counters.locatorCounters
+    peers = counters.peers.notes
+  }
 
   /// Decides about every packet of the batch, and rewrites those that go on. All came in on `port`.
   public mutating func process(_ batch: inout Batch, port: Int, root: StateRoot) {

@@ -31,7 +31,7 @@ import Wire
         .database([
           DatabaseEntry(instanceID: 7, eidPrefix: "10.1.0.0/24", table: 102), DatabaseEntry(instanceID: 0, eidPrefix: "::/0", table: nil),
         ]),
-        .interfaces([.sample]), .neighbours([.sample]), .neighbours([]),
+        .interfaces([.sample]), .neighbours([.sample]), .neighbours([]), .peers([.sample]), .peers([]),
       ] + ControlFailure.Code.allCases.map { .failure(ControlFailure($0, "why: \"this\"\n")) }
     for answer in answers {
       for id in [nil, RequestID.number(9), .text("é")] {

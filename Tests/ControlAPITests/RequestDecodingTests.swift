@@ -30,7 +30,7 @@ import Wire
       .get(mappings[0].eid, exact: true), .get(mappings[1].eid, exact: false),
       .list(instance: nil, after: nil, limit: 1000), .list(instance: .zero, after: mappings[2].eid, limit: 1),
       .watch([]), .watch([.miss, .neighbour]), .watch(Set(ControlEvent.Kind.allCases)),
-      .stats, .status, .drops, .database, .interfaces, .neighbours, .reload, .drain,
+      .stats, .status, .drops, .database, .interfaces, .neighbours, .peers, .reload, .drain,
     ]
     for operation in operations {
       for id in [nil, RequestID.number(-3), .text("a \"b\"\n")] {
@@ -59,7 +59,7 @@ import Wire
     (#"{"op":"status"} {}"#, .malformed, "expected the end of the line at byte 16"),
     (#"{"id":1}"#, .invalid, "op: expected the name of an operation; it is missing"),
     (#"{"op":1}"#, .invalid, "expected a string at byte 6"),
-    (#"{"op":"peers"}"#, .unknownOperation, "op: unknown operation \"peers\""),
+    (#"{"op":"peer"}"#, .unknownOperation, "op: unknown operation \"peer\""),
     (#"{"op":"status","op":"drain"}"#, .malformed, "\"op\" is there twice at byte 15"),
     (#"{"op":"status","verbose":true}"#, .invalid, "unknown field \"verbose\" at byte 25"),
     (#"{"op":"status","exact":true}"#, .invalid, "status has no field \"exact\""),
@@ -140,7 +140,7 @@ import Wire
   }
 
   @Test func `the id is given back with a refusal, wherever it stands in the line`() {
-    #expect(failure(#"{"op":"peers","id":5}"#)?.id == .number(5))
+    #expect(failure(#"{"op":"peer","id":5}"#)?.id == .number(5))
     #expect(failure(#"{"op":"status","verbose":[{}],"id":"late"}"#)?.id == .text("late"))
     #expect(failure(#"{"id":"early","op":"#)?.id == .text("early"))
     #expect(failure(#"{"op":"status","id":{}}"#)?.id == nil)

@@ -91,3 +91,7 @@ extension NeighbourStatus {
   static let sample = NeighbourStatus(
     interface: "core0", address: "192.0.2.254", mac: nil, state: "incomplete", usedBy: ["192.0.2.2", "a \"quoted\" name"])
 }
+
+extension PeerStatus {
+  static let sample = PeerStatus(rloc: "2001:db8::2", secondsAgo: 59)
+}

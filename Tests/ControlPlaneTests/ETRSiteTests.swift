@@ -146,6 +146,8 @@ import Wire
     peers.note(try address("192.0.2.2"), now: start + .seconds(40))
     #expect(peers.recent(now: start + .seconds(61)).map { "\($0)" } == ["192.0.2.1", "192.0.2.2", "192.0.2.3"])
     #expect(peers.recent(now: start + .seconds(62)).map { "\($0)" } == ["192.0.2.2", "192.0.2.3"])
+    #expect(
+      peers.ages(now: start + .seconds(65)).map { "\($0.address) \($0.age)" } == ["192.0.2.2 25.0 seconds", "192.0.2.3 35.0 seconds"])
     #expect(peers.recent(now: start + .seconds(100)).map { "\($0)" } == ["192.0.2.2"])
     #expect(peers.recent(now: start + .seconds(101)) == [])
   }

@@ -176,6 +176,16 @@ import Wire
     #expect(try await xtr("show", "mappings", "--json", "--socket", socket).output == "[]\n")
     #expect(try await xtr("show", "neighbours", "--socket", socket).output.contains("192.0.2.254  –"))
     #expect(try await xtr("show", "database", "--socket", socket).output.contains("10.1.0.0/24"))
+    #expect(
+      try await xtr("show", "peers", "--socket", socket).output == """
+        RLOC         SECONDS AGO
+        192.0.2.2              3
+        2001:db8::2           59
+
+        """)
+    let peers = try await xtr("show", "peers", "--json", "--socket", socket)
+    #expect(try StatusCoding.decode([PeerStatus].self, from: peers.output.utf8).map(\.rloc) == ["192.0.2.2", "2001:db8::2"])
+    #expect(peers.output.contains(#""seconds-ago""#))
     let status = try await xtr("show", "status", "--socket", socket)
     #expect(status.code == 1 && status.errors == "xtr: the router is starting\n")
     try await test.stop()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The ETR's stages: DataPlane/Decapsulate.swift.
+// The ETR's stages: DataPlane/Decapsulate.swift. The senders it remembers: DataPlane/Unsafe/PeerTable.swift.
 
 #include "packet.h"
 
@@ -44,8 +44,42 @@ static HOT void read_lisp(struct packet *packet, uint8_t *udp, size_t available)
   packet->inner_length = length - 8;
 }
 
+static inline uint64_t load(const _Atomic uint64_t *word) { return atomic_load_explicit(word, memory_order_relaxed); }
+
+static inline size_t ipv4_place(uint32_t address) { return address * 0x9E3779B1u >> 22; }
+static inline size_t ipv6_place(struct ipv6_address address) {
+  return (address.high ^ (address.low << 32 | address.low >> 32)) * 0x9E3779B97F4A7C15u >> 56;
+}
+static inline bool holds_ipv4(const struct peer_table *peers, uint32_t address, uint64_t epoch) {
+  return load(&peers->ipv4[ipv4_place(address)]) == (epoch | address);
+}
+static inline bool holds_ipv6(const struct peer_table *peers, struct ipv6_address address, uint64_t epoch) {
+  const struct ipv6_peer *slot = &peers->ipv6[ipv6_place(address)];
+  return ((load(&slot->low) ^ address.low) | (load(&slot->high) ^ address.high) | (load(&slot->epoch) ^ epoch)) == 0;
+}
+
+COLD void note_peer(struct peer_table *peers, const uint8_t *outer) {
+  uint64_t epoch = load(&peers->epoch);
+  if (outer[0] >> 4 == 4) {
+    uint32_t address = u32(outer + 12);
+    if (holds_ipv4(peers, address, epoch)) return;
+    atomic_store_explicit(&peers->ipv4[ipv4_place(address)], epoch | address, memory_order_relaxed);
+  } else {
+    struct ipv6_address address = {u64(outer + 8), u64(outer + 16)};
+    if (holds_ipv6(peers, address, epoch)) return;
+    struct ipv6_peer *slot = &peers->ipv6[ipv6_place(address)];
+    uint64_t before = load(&slot->sequence);
+    atomic_store_explicit(&slot->sequence, before + 1, memory_order_relaxed);
+    atomic_store_explicit(&slot->high, address.high, memory_order_release);
+    atomic_store_explicit(&slot->low, address.low, memory_order_release);
+    atomic_store_explicit(&slot->epoch, epoch, memory_order_relaxed);
+    atomic_store_explicit(&slot->sequence, before + 2, memory_order_release);
+  }
+}
+
 /// Stage 1.
-static HOT void read_outer(struct packet *packet, const struct forwarding_state *state, bool verifies) {
+static HOT void read_outer(struct packet *packet, const struct forwarding_state *state, bool verifies, const struct peer_table *peers,
+                           uint64_t epoch) {
   uint16_t type, vlan;
   size_t offset;
   if (!read_ethernet(packet, &type, &offset, &vlan)) { packet->verdict = FRAME_MALFORMED; return; }
@@ -64,6 +98,7 @@ static HOT void read_outer(struct packet *packet, const struct forwarding_state 
       packet->verdict = OUTER_SOURCE_INVALID;
       return;
     }
+    if (!holds_ipv4(peers, source, epoch)) packet->outer_offset = offset;
     header = (size_t)(p[0] & 15) << 2;
     length = u16(p + 2);
     traffic_class = p[1];
@@ -84,6 +119,7 @@ static HOT void read_outer(struct packet *packet, const struct forwarding_state 
       packet->verdict = OUTER_SOURCE_INVALID;
       return;
     }
+    if (!holds_ipv6(peers, source, epoch)) packet->outer_offset = offset;
     length = u16(p + 4) + 40u;
     traffic_class = u16(p) >> 4;
     time_to_live = p[7];
@@ -151,6 +187,7 @@ static HOT void choose_host(struct cengine *engine, size_t place, const struct c
 static HOT uint16_t rewrite(struct cengine *engine, struct packet *packet, uint8_t *inner, uint8_t time_to_live) {
   count(engine, packet->counter, packet->inner_length);
   engine->decapsulated += 1;
+  if (packet->outer_offset) note_peer(&engine->peers, packet->start + packet->outer_offset);
   if (packet->inner_family == 4) {
     uint32_t word = u32(inner + 8), new = (uint32_t)time_to_live << 8 | (word >> 16 & 0xFF);
     put32(inner + 8, new << 16 | updated(word, word >> 16, new));
@@ -193,7 +230,8 @@ static HOT void deliver(struct cengine *engine, struct packet *packet) {
 
 static STAGE void read_outer_headers(struct cengine *engine, const struct forwarding_state *state) {
   bool verifies = state->settings.verifies_udp_checksum;
-  for (size_t i = 0, count = engine->count; i < count; i++) read_outer(&engine->packets[i], state, verifies);
+  uint64_t epoch = load(&engine->peers.epoch);
+  for (size_t i = 0, count = engine->count; i < count; i++) read_outer(&engine->packets[i], state, verifies, &engine->peers, epoch);
 }
 
 static STAGE void read_inner_headers(struct cengine *engine, struct table_view table, bool copies_dscp) {

@@ -13,6 +13,7 @@ struct cengine *cengine_create(void *counters) {
   if (!engine) return NULL;
   memset(engine, 0, sizeof *engine);
   engine->counters = counters;
+  atomic_store_explicit(&engine->peers.epoch, 1ull << 32, memory_order_relaxed);
   return engine;
 }
 

@@ -25,6 +25,7 @@ struct packet {
   uint32_t instance;
   struct template_block *template;
   uint32_t counter;
+  uint16_t outer_offset;
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct packet) == 64, "one line");
 
@@ -35,6 +36,7 @@ struct cengine {
   struct locator_counter *counters;
   uint64_t encapsulated;
   uint64_t decapsulated;
+  struct peer_table peers;
 };
 
 static inline uint16_t u16(const uint8_t *p) { uint16_t v; memcpy(&v, p, 2); return __builtin_bswap16(v); }

@@ -122,6 +122,17 @@ struct locator_counter {
   uint64_t bytes;
 };
 
+// DataPlane/Unsafe/PeerTable.swift
+enum { IPV4_PEERS = 1024, IPV6_PEERS = 256 };
+struct ipv6_peer {
+  _Atomic uint64_t sequence, epoch, high, low;
+};
+struct peer_table {
+  _Atomic uint64_t epoch;
+  _Alignas(64) _Atomic uint64_t ipv4[IPV4_PEERS];
+  struct ipv6_peer ipv6[IPV6_PEERS];
+};
+
 // DataPlane/State/Verdict.swift
 enum verdict { PENDING = 0, TRANSMIT = 0x100, DROPPED = 0x200, PUNTED = 0x300 };
 

@@ -64,6 +64,7 @@ extension ControlAnswer {
     case .resolutions(let rows): writer.coded("resolutions", rows)
     case .probes(let rows): writer.coded("probes", rows)
     case .control(let status): writer.coded("control", status)
+    case .peers(let rows): writer.coded("peers", rows)
     }
   }
 }
@@ -135,6 +136,7 @@ private struct ReplyFields {
     case "resolutions": body = .resolutions(try Self.decode([ResolutionEntry].self, key, &reader))
     case "probes": body = .probes(try Self.decode([ProbeEntry].self, key, &reader))
     case "control": body = .control(try Self.decode(ControlPlaneStatus.self, key, &reader))
+    case "peers": body = .peers(try Self.decode([PeerStatus].self, key, &reader))
     default: try reader.skipValue()
     }
   }

@@ -67,5 +67,6 @@ public enum ControlAnswer: Sendable, Equatable {
   case resolutions([ResolutionEntry])
   case probes([ProbeEntry])
   case control(ControlPlaneStatus)
+  case peers([PeerStatus])
   case failure(ControlFailure)
 }

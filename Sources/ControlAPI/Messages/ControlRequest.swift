@@ -51,7 +51,7 @@ public struct ControlRequest: Sendable, Equatable {
     case stats, status, drops, database, interfaces, neighbours
     /// EID-prefixes at map-servers. A map-server has pages of them, as `list` has; a router tells all at once.
     case registrations(after: EIDPrefix?, limit: Int)
-    case resolutions, probes, control
+    case resolutions, probes, control, peers
     /// Reads the configuration file again, as SIGHUP does.
     case reload
     /// Ends the router, as SIGTERM does: drains, detaches, restores.

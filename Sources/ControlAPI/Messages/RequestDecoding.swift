@@ -190,7 +190,8 @@ private struct RequestFields {
   private func plain(_ op: String) throws(ControlFailure) -> ControlRequest.Operation {
     let operations: [String: ControlRequest.Operation] = [
       "stats": .stats, "status": .status, "drops": .drops, "database": .database, "interfaces": .interfaces,
-      "neighbours": .neighbours, "resolutions": .resolutions, "probes": .probes, "control": .control, "reload": .reload, "drain": .drain,
+      "neighbours": .neighbours, "resolutions": .resolutions, "probes": .probes, "control": .control, "peers": .peers, "reload": .reload,
+      "drain": .drain,
     ]
     guard let operation = operations[op] else {
       throw ControlFailure(.unknownOperation, "op: unknown operation \"\(op)\"")

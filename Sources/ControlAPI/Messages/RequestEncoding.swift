@@ -38,6 +38,7 @@ extension ControlRequest {
     case .resolutions: "resolutions"
     case .probes: "probes"
     case .control: "control"
+    case .peers: "peers"
     case .reload: "reload"
     case .drain: "drain"
     }
@@ -83,7 +84,7 @@ extension ControlRequest {
     case .watch(let kinds):
       writer.key("events")
       writer.array(kinds.map(\.rawValue).sorted()) { $0.string($1) }
-    case .stats, .status, .drops, .database, .interfaces, .neighbours, .resolutions, .probes, .control, .reload, .drain: break
+    case .stats, .status, .drops, .database, .interfaces, .neighbours, .resolutions, .probes, .control, .peers, .reload, .drain: break
     }
   }
 }

@@ -40,6 +40,12 @@ public struct Peers: Sendable {
     return lastSeen.keys.sorted()
   }
 
+  /// The same, each with the time since it was last noted.
+  public mutating func ages(now: Instant) -> [(address: IPAddress, age: Duration)] {
+    forget(now)
+    return lastSeen.map { ($0.key, now - $0.value) }.sorted { $0.address < $1.address }
+  }
+
   private mutating func forget(_ now: Instant) {
     guard let oldest, now - oldest > Self.lifetime else { return }
     lastSeen = lastSeen.filter { now - $0.value <= Self.lifetime }

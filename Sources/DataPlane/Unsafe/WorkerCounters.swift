@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The counters of one worker: 64-bit words that the worker alone writes (plain loads and stores) and anyone may read. One block
-// for the worker, and one pair {packets, bytes} per locator of every mapping.
+// for the worker, and one pair {packets, bytes} per locator of every mapping. The worker's peers are kept beside them (PeerTable).
 
 import CLinux
 import PrefixTable
@@ -38,14 +38,17 @@ public enum PortCounter: Int, CaseIterable, Sendable {
 
   private let words: ReservedMemory
   private let locators: ReservedMemory
+  /// Whose packets the worker decapsulates.
+  public let peers: PeerTable
 
   /// nil when the address space is refused.
   public init?() {
     guard let words = ReservedMemory(byteCount: Self.wordCount * 8),
-      let locators = ReservedMemory(byteCount: Self.maximumLocatorCounters * 16, hugePages: true)
+      let locators = ReservedMemory(byteCount: Self.maximumLocatorCounters * 16, hugePages: true), let peers = PeerTable()
     else { return nil }
     self.words = words
     self.locators = locators
+    self.peers = peers
   }
 
   // SAFETY (all of these): positions lie in the reserved memory; zero pages are valid words; unmapped with the object, which

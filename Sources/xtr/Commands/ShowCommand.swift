@@ -12,7 +12,7 @@ struct ShowCommand: ParsableCommand {
     subcommands: [
       ShowStatusCommand.self, ShowInterfacesCommand.self, ShowMappingsCommand.self, ShowNeighboursCommand.self,
       ShowDropsCommand.self, ShowDatabaseCommand.self, ShowMapCacheCommand.self, ShowRegistrationsCommand.self, ShowProbesCommand.self,
-      ShowControlCommand.self,
+      ShowControlCommand.self, ShowPeersCommand.self,
     ])
 
   /// Prints `value` as JSON, or as `text`.
@@ -88,6 +88,19 @@ struct ShowDatabaseCommand: ParsableCommand {
   func run() throws {
     var client = try socket.connect()
     guard case .database(let rows) = try client.ask(.database) else { throw client.strange() }
+    ShowCommand.printEither(format, rows, StatusPrinter.text(rows))
+  }
+}
+
+struct ShowPeersCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "peers", abstract: "The RLOCs that sent us data in the last minute.")
+  @OptionGroup var format: FormatOption
+  @OptionGroup var socket: SocketOption
+
+  func run() throws {
+    var client = try socket.connect()
+    guard case .peers(let rows) = try client.ask(.peers) else { throw client.strange() }
     ShowCommand.printEither(format, rows, StatusPrinter.text(rows))
   }
 }

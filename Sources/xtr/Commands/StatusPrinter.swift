@@ -108,7 +108,7 @@ enum StatusPrinter {
     return table.text(empty: "no queues")
   }
 
-  // MARK: show neighbours, drops, database
+  // MARK: show neighbours, drops, database, peers
 
   static func text(_ neighbours: [NeighbourStatus]) -> String {
     var table = TextTable(("INTERFACE", .left), ("ADDRESS", .left), ("MAC", .left), ("STATE", .left), ("USED BY", .left))
@@ -131,6 +131,12 @@ enum StatusPrinter {
     var table = TextTable(("INSTANCE", .right), ("EID-PREFIX", .left), ("KERNEL TABLE", .left))
     for row in database { table.add("\(row.instanceID)", row.eidPrefix, row.table.map { "\($0)" } ?? "main") }
     return table.text(empty: "no EID-prefixes of our own")
+  }
+
+  static func text(_ peers: [PeerStatus]) -> String {
+    var table = TextTable(("RLOC", .left), ("SECONDS AGO", .right))
+    for row in peers { table.add(row.rloc, "\(row.secondsAgo)") }
+    return table.text(empty: "no peer sent data in the last minute")
   }
 
   /// One decimal, without Foundation.

@@ -34,6 +34,7 @@ extension Router: ControlService {
     case .resolutions: return .resolutions(mappingSystem?.resolutions() ?? [])
     case .probes: return .probes(mappingSystem?.probes(verdict: { [locators] in locators.verdict($0) }) ?? [])
     case .control: return .control(mappingSystem?.status() ?? ControlPlaneStatus(addresses: [], received: 0, sent: 0, refused: []))
+    case .peers: return .peers(peerStatus())
     case .reload: return reloadAnswer()
     case .drain:
       requestEnd()

@@ -137,7 +137,9 @@ extension Router {
           isReachable: !isLocal || up.contains(locator.address))
       }
     }
-    system.update(rlocs: own, mappings: mappings, peers: compiler.locatorAddresses)
+    lookForPeers()
+    let solicited = Set(compiler.locatorAddresses).union(peers.recent(now: .now))  // rule C6
+    system.update(rlocs: own, mappings: mappings, peers: solicited.sorted())
   }
 
   /// Takes back what is registered, and waits a moment for the servers to confirm: their answers would lead here.

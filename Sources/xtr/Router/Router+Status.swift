@@ -119,6 +119,12 @@ extension Router {
       mac: neighbour?.macAddress.map { "\($0)" }, state: neighbour?.state.told ?? "gone", usedBy: usedBy.sorted())
   }
 
+  /// As of now: what the workers saw since the last tick counts.
+  func peerStatus() -> [PeerStatus] {
+    lookForPeers()
+    return peers.ages(now: .now).map { PeerStatus(rloc: "\($0.address)", secondsAgo: Int($0.age.components.seconds)) }
+  }
+
   /// A mapping as clients see it.
   func entry(_ mapping: Mapping) -> MappingEntry {
     let counts = compiler.counts(mapping.eid)

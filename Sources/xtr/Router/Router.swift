@@ -6,6 +6,7 @@
 
 import CLinux
 import ControlAPI
+import ControlPlane
 import DataPlane
 import Logging
 import MapCache
@@ -39,6 +40,7 @@ actor Router {
   var mappingSystem: MappingSystem?
   var server: ControlServer?
   var meter = BusyMeter()
+  var peers = Peers()
   private let signals: SignalCounter
   private var watcher: DescriptorWatcher?
   private var ticks: RepeatedTask?
@@ -169,7 +171,7 @@ actor Router {
     mappingSystem?.turn()
   }
 
-  /// Ten times a second: what waits for workers; once a second: expiry and busy share; every five: neighbours in use.
+  /// Ten times a second: what waits for workers; once a second: expiry and busy share; every five: neighbours in use, peers.
   private func tick() {
     tickCount += 1
     if dataPlane.publisher.isWaiting { dataPlane.publisher.reclaim() }
@@ -186,6 +188,15 @@ actor Router {
     resolveNeighbours(areStaleDue: tickCount % 50 == 0)
     if tickCount % 50 == 0 {
       exceptions.reapplySettings()
+      lookForPeers()
+    }
+  }
+
+  /// Rule D16: who has sent data since the last look.
+  func lookForPeers() {
+    let now = ContinuousClock.now
+    for worker in dataPlane.workers {
+      for peer in worker.counters.peers.takeRecent() { peers.note(peer, now: now) }
     }
   }
 
