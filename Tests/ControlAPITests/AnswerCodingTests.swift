@@ -32,6 +32,8 @@ import Wire
           DatabaseEntry(instanceID: 7, eidPrefix: "10.1.0.0/24", table: 102), DatabaseEntry(instanceID: 0, eidPrefix: "::/0", table: nil),
         ]),
         .interfaces([.sample]), .neighbours([.sample]), .neighbours([]), .peers([.sample]), .peers([]),
+        .registrations([.sample]), .registrations([]), .registered([.sample], next: entries[2].eid), .registered([], next: nil),
+        .resolutions([.sample]), .probes([.sample]), .control(.sample),
       ] + ControlFailure.Code.allCases.map { .failure(ControlFailure($0, "why: \"this\"\n")) }
     for answer in answers {
       for id in [nil, RequestID.number(9), .text("é")] {

@@ -31,6 +31,8 @@ import Wire
       .list(instance: nil, after: nil, limit: 1000), .list(instance: .zero, after: mappings[2].eid, limit: 1),
       .watch([]), .watch([.miss, .neighbour]), .watch(Set(ControlEvent.Kind.allCases)),
       .stats, .status, .drops, .database, .interfaces, .neighbours, .peers, .reload, .drain,
+      .registrations(after: nil, limit: 1000), .registrations(after: mappings[3].eid, limit: 7), .resolutions, .probes, .control,
+      .locator(try address("192.0.2.1"), .down), .locator(try address("2001:db8::1"), .auto),
     ]
     for operation in operations {
       for id in [nil, RequestID.number(-3), .text("a \"b\"\n")] {

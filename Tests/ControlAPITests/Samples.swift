@@ -95,3 +95,41 @@ extension NeighbourStatus {
 extension PeerStatus {
   static let sample = PeerStatus(rloc: "2001:db8::2", secondsAgo: 59)
 }
+
+extension RegistrationEntry {
+  static let sample = RegistrationEntry(
+    instanceID: 7, eidPrefix: "10.1.0.0/16", mapServer: "192.0.2.100", state: "unanswered", sinceSeconds: 12.5, notifiedSecondsAgo: nil,
+    locators: [.sample], why: "no Map-Notify")
+}
+
+extension RegisteredLocator {
+  static let sample = RegisteredLocator(address: "192.0.2.1", priority: 1, weight: 100, reachable: false)
+}
+
+extension RegisteredEntry {
+  static let sample = RegisteredEntry(
+    instanceID: 7, eidPrefix: "10.1.0.0/16", site: "a \"site\"", proxied: true, ttlMinutes: 1440, locators: [.sample],
+    xtrs: [
+      XTR(
+        name: "00", address: "192.0.2.1", proxyReply: true, merge: true, ageSeconds: 61, refreshedSecondsAgo: 3, expiresInSeconds: 177)
+    ])
+}
+
+extension ResolutionEntry {
+  static let sample = ResolutionEntry(
+    instanceID: 0, eidPrefix: "10.2.0.5/32", state: "asking", tries: 2, lastRequestSecondsAgo: 1, asked: "192.0.2.100",
+    lastReplySecondsAgo: nil, answeredBy: nil, nextTryInSeconds: 2)
+}
+
+extension ProbeEntry {
+  static let sample = ProbeEntry(
+    rloc: "192.0.2.2", state: "up", roundTripMilliseconds: 1.25, lastProbeSecondsAgo: 4, lastReplySecondsAgo: 4, nextProbeInSeconds: 5,
+    reachable: true, why: "It answers probes.")
+}
+
+extension ControlPlaneStatus {
+  static let sample = ControlPlaneStatus(
+    addresses: ["192.0.2.1"], mapResolvers: ["192.0.2.100"], received: 12345, sent: 7,
+    refused: [CountedReason(reason: "unknown-nonce", count: 3, meaning: "late, doubled or spoofed")], waiting: 1, released: 2,
+    unresolved: [CountedReason(reason: "timed-out", count: 4, meaning: "nobody answered")], outstanding: 5)
+}

@@ -198,7 +198,7 @@ import Wire
     let finished = DispatchGroup()
     finished.enter()
     Thread {
-      var notes = shared.table.notes
+      let notes = shared.table.notes
       while !shared.stop.load(ordering: .relaxed) {
         for address in addresses {
           notes.note(address)
@@ -210,8 +210,8 @@ import Wire
     }.start()
     let known = Set(addresses)
     var (found, wrong) = (0, [IPAddress]())
-    let end = ContinuousClock.now + .seconds(5)
-    while found < 5_000, wrong.isEmpty, ContinuousClock.now < end {
+    let end = ContinuousClock.now + .seconds(20)
+    while found < 20_000, wrong.isEmpty, ContinuousClock.now < end {
       for peer in shared.table.takeRecent() {
         switch peer {
         case .v4(let address): if address.rawValue >> 8 != 0xC0_0002 { wrong.append(peer) }

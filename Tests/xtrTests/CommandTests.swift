@@ -190,4 +190,40 @@ import Wire
     #expect(status.code == 1 && status.errors == "xtr: the router is starting\n")
     try await test.stop()
   }
+
+  @Test func `the mapping system is shown in tables and JSON`() async throws {
+    let test = try await ServerUnderTest()
+    let socket = test.path
+    let registrations = try await xtr("show", "registrations", "--socket", socket)
+    #expect(
+      registrations.output == """
+        INSTANCE  EID-PREFIX   SITE    LOCATORS              ANSWERS         XTR                REFRESHED        EXPIRES
+               7  10.1.0.0/16  berlin  192.0.2.1 1/100 down  the map-server  192.0.2.1, merges    3 s ago  in 2 min 57 s
+
+        """)
+    let cache = try await xtr("show", "map-cache", "--socket", socket)
+    #expect(cache.output.hasPrefix("no mappings\n\nINSTANCE  ASKED FOR"))
+    #expect(cache.output.contains("10.2.0.5/32  asking      2       1 s ago  192.0.2.100"))
+    let json = try await xtr("show", "map-cache", "--json", "--socket", socket)
+    let both = try #require(try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: [[String: Any]]])
+    #expect(both["mappings"]?.isEmpty == true && both["resolutions"]?.first?["tries"] as? Int == 2)
+    let probes = try await xtr("show", "probes", "--socket", socket)
+    #expect(probes.output.contains("192.0.2.2  up             1.23 ms     4 s ago     4 s ago  in 5 s  yes     answers probes"))
+    let control = try await xtr("show", "control", "--socket", socket)
+    #expect(control.output.contains("12,345 control messages received, 7 sent"))
+    #expect(control.output.contains("3  unknown-nonce  late, doubled or spoofed"))
+    #expect(control.output.contains("4  timed-out  nobody answered"))
+    #expect(try await xtr("locator", "192.0.2.1", "down", "--socket", socket).code == 0)
+    #expect(try await xtr("locator", "192.0.2.1", "sideways", "--socket", socket).code == 2)
+    #expect(try await xtr("locator", "nonsense", "down", "--socket", socket).code == 2)
+    try await test.stop()
+  }
+
+  @Test func `lig says what is wrong with its arguments`() async throws {
+    #expect(try await xtr("lig", "nonsense").code == 2)
+    #expect(try await xtr("lig", "10.2.0.5", "-i", "16777215").code == 2)
+    #expect(try await xtr("lig", "10.2.0.5", "--map-resolver", "nonsense").code == 2)
+    let nobody = try await xtr("lig", "10.2.0.5", "--socket", "/nonexistent/xtr.sock")
+    #expect(nobody.code == 1 && nobody.errors.contains("/nonexistent/xtr.sock"))
+  }
 }

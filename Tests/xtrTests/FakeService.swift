@@ -65,7 +65,7 @@ actor FakeService: ControlService {
     case .control: return .control(.sample)
     case .peers: return .peers([PeerStatus(rloc: "192.0.2.2", secondsAgo: 3), PeerStatus(rloc: "2001:db8::2", secondsAgo: 59)])
     case .stats, .status: return .failure(ControlFailure(.unavailable, "the router is starting"))
-    case .reload, .drain: return .done
+    case .locator, .reload, .drain: return .done
     }
   }
 

@@ -30,6 +30,13 @@ public struct ReplacePart: Sendable, Hashable {
   }
 }
 
+/// What an operator says of a locator, whatever probes and ICMP say.
+public enum LocatorWord: String, Sendable, Hashable, CaseIterable {
+  case up, down
+  /// Nothing: the router judges for itself.
+  case auto
+}
+
 /// One request, of which everything has been understood.
 public struct ControlRequest: Sendable, Equatable {
   public enum Operation: Sendable, Equatable {
@@ -52,6 +59,8 @@ public struct ControlRequest: Sendable, Equatable {
     /// EID-prefixes at map-servers. A map-server has pages of them, as `list` has; a router tells all at once.
     case registrations(after: EIDPrefix?, limit: Int)
     case resolutions, probes, control, peers
+    /// Declares a locator up or down until it is told otherwise, or leaves it to the router again.
+    case locator(IPAddress, LocatorWord)
     /// Reads the configuration file again, as SIGHUP does.
     case reload
     /// Ends the router, as SIGTERM does: drains, detaches, restores.

@@ -84,6 +84,8 @@ private struct RequestFields {
   var after: EIDPrefix?
   var limit = ControlProtocol.defaultPageSize
   var events = Set(ControlEvent.Kind.allCases)
+  var address: IPAddress?
+  var word: LocatorWord?
 
   /// The members of a mapping, which `add` takes in place of `mappings`.
   static let mappingKeys = ["instance-id", "eid-prefix", "rlocs", "action", "ttl-minutes"]
@@ -105,6 +107,8 @@ private struct RequestFields {
     case "mappings": try readMappings(from: &reader)
     case "eid-prefixes": try readPrefixes(from: &reader)
     case "events": try readEvents(from: &reader)
+    case "address": address = try Self.readAddress(key, from: &reader)
+    case "state": word = try reader.readName(key, LocatorWord.self)
     default:
       let offset = reader.offset
       guard try mapping.read(key, from: &reader) else { throw JSONError(.unknownKey(key), at: offset) }
@@ -136,6 +140,14 @@ private struct RequestFields {
     try reader.readArray { reader throws(JSONError) in
       events.insert(try reader.readName("events", ControlEvent.Kind.self))
     }
+  }
+
+  private static func readAddress(_ field: String, from reader: inout JSONReader) throws(JSONError) -> IPAddress {
+    let start = reader.offset
+    guard let address = IPAddress(try reader.readString()) else {
+      throw JSONError(.badValue(field: field, expected: "an address such as \"192.0.2.1\""), at: start)
+    }
+    return address
   }
 
   /// "[7]10.2.0.0/24", as `next` gave it.
@@ -179,6 +191,12 @@ private struct RequestFields {
     case "registrations":
       try only("after", "limit")
       return .registrations(after: after, limit: limit)
+    case "locator":
+      try only("address", "state")
+      guard let address, let word else {
+        throw ControlFailure(.invalid, "\(address == nil ? "address" : "state"): expected with locator; it is missing")
+      }
+      return .locator(address, word)
     case "watch":
       try only("events")
       return .watch(events)

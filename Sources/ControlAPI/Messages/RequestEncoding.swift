@@ -39,6 +39,7 @@ extension ControlRequest {
     case .probes: "probes"
     case .control: "control"
     case .peers: "peers"
+    case .locator: "locator"
     case .reload: "reload"
     case .drain: "drain"
     }
@@ -81,6 +82,11 @@ extension ControlRequest {
       writer.optional("after", after?.description)
       writer.key("limit")
       writer.integer(limit)
+    case .locator(let address, let word):
+      writer.key("address")
+      writer.string("\(address)")
+      writer.key("state")
+      writer.string(word.rawValue)
     case .watch(let kinds):
       writer.key("events")
       writer.array(kinds.map(\.rawValue).sorted()) { $0.string($1) }

@@ -17,7 +17,8 @@ struct XTR: AsyncParsableCommand {
       """,
     version: "xtr \(Version.text)",
     subcommands: [
-      RunCommand.self, MapServerCommand.self, LIGCommand.self, CheckCommand.self, DemoCommand.self, MapCommand.self, ShowCommand.self,
+      RunCommand.self, MapServerCommand.self, LIGCommand.self, CheckCommand.self, DemoCommand.self, MapCommand.self, LocatorCommand.self,
+      ShowCommand.self,
     ])
 
   /// Runs the command that the arguments name. Other than ArgumentParser's own, it knows our exit codes.

@@ -146,7 +146,7 @@ final class ClientHandler: ChannelDuplexHandler {
       collection.discard()
       ask(request, client)
     case .hello, .add, .delete, .get, .list, .stats, .status, .drops, .database, .interfaces, .neighbours, .registrations, .resolutions,
-      .probes, .control, .peers, .reload, .drain:
+      .locator, .probes, .control, .peers, .reload, .drain:
       ask(request, client)
     }
   }

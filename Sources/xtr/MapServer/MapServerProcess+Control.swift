@@ -26,7 +26,8 @@ extension MapServerProcess: ControlService {
     case .drain:
       requestEnd()
       return .done
-    case .add, .delete, .replace, .get, .list, .stats, .status, .drops, .database, .interfaces, .neighbours, .resolutions, .probes, .peers:
+    case .add, .delete, .replace, .get, .list, .stats, .status, .drops, .database, .interfaces, .neighbours, .resolutions, .locator,
+      .probes, .peers:
       return .failure(ControlFailure(.unknownOperation, "this is a map-server: ask a router, or for registrations and control"))
     }
   }

@@ -35,6 +35,9 @@ extension Router: ControlService {
     case .probes: return .probes(mappingSystem?.probes(verdict: { [locators] in locators.verdict($0) }) ?? [])
     case .control: return .control(mappingSystem?.status() ?? ControlPlaneStatus(addresses: [], received: 0, sent: 0, refused: []))
     case .peers: return .peers(peerStatus())
+    case .locator(let address, let word):
+      locators.note(address) { $0.operatorWord = word.evidence }
+      return .done
     case .reload: return reloadAnswer()
     case .drain:
       requestEnd()
@@ -123,6 +126,16 @@ extension Router: ControlService {
       return .failure(ControlFailure(.invalid, "\(errors)"))
     } catch {
       return .failure(ControlFailure(.failed, "\(error)"))
+    }
+  }
+}
+
+extension LocatorWord {
+  fileprivate var evidence: LocatorEvidence.OperatorWord? {
+    switch self {
+    case .up: .up
+    case .down: .down
+    case .auto: nil
     }
   }
 }
