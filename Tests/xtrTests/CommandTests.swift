@@ -226,4 +226,17 @@ import Wire
     let nobody = try await xtr("lig", "10.2.0.5", "--socket", "/nonexistent/xtr.sock")
     #expect(nobody.code == 1 && nobody.errors.contains("/nonexistent/xtr.sock"))
   }
+
+  @Test func `check knows a map-server's file`() async throws {
+    let path = NSTemporaryDirectory() + "xtr-check-\(UUID().uuidString).toml"
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let text = "[[site]]\nname = \"a\"\nkey = \"k\"\n[[site.eid-prefix]]\neid-prefix = \"10.0.0.0/8\"\n"
+    try text.write(toFile: path, atomically: true, encoding: .utf8)
+    let right = try await xtr("check", path)
+    #expect(right.code == 0 && right.output == "\(path) is valid for `xtr map-server`: 1 site, 1 EID-prefix\n")
+    try (text + "nonsense = 1\n").write(toFile: path, atomically: true, encoding: .utf8)
+    let wrong = try await xtr("check", path)
+    #expect(wrong.code == 2 && wrong.errors.contains("nonsense: unknown key"))
+    #expect(try await xtr("map-server", path).code == 2)
+  }
 }

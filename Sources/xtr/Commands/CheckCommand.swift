@@ -10,7 +10,10 @@ struct CheckCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "check",
     abstract: "Validate a configuration, and say what would keep this host from line rate and how to mend it.",
-    discussion: "Changes nothing. Run it as the user that will run the router. Exit code 1 or 77 when the router would not start.")
+    discussion: """
+      Changes nothing. Run it as the user that will run the router. Exit code 1 or 77 when the router would not start. A map-server's file is
+      known by its [map-server] or [[site]].
+      """)
 
   @Argument(help: ArgumentHelp("The configuration file.", valueName: "config"), completion: .file(extensions: ["toml"]))
   var file: String
@@ -20,6 +23,7 @@ struct CheckCommand: ParsableCommand {
   func run() throws {
     let configuration: Configuration
     do throws(ConfigurationErrors) {
+      if try MapServerConfiguration.isMeant(by: file) { return reportMapServer(try MapServerConfiguration.load(file: file)) }
       configuration = try Configuration.load(file: file)
     } catch {
       if format.json { print(String(decoding: StatusCoding.encode(Report(file: file, error), pretty: true), as: UTF8.self)) }
@@ -35,6 +39,15 @@ struct CheckCommand: ParsableCommand {
       print(Self.text(file, configuration, findings))
     }
     if let failure = Self.failure(findings) { throw failure }
+  }
+
+  /// A map-server asks nothing of the host.
+  private func reportMapServer(_ configuration: MapServerConfiguration) {
+    if format.json { return print(String(decoding: StatusCoding.encode(Report(file: file, []), pretty: true), as: UTF8.self)) }
+    let prefixes = configuration.sites.reduce(0) { $0 + $1.prefixes.count }
+    print(
+      "\(file) is valid for `xtr map-server`: \(counted(configuration.sites.count, "site")), "
+        + counted(prefixes, "EID-prefix", plural: "EID-prefixes"))
   }
 
   /// What the exit code and the line on standard error say; nil when the router would start.

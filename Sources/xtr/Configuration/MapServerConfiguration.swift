@@ -41,6 +41,12 @@ struct MapServerConfiguration: Sendable, Equatable {
 }
 
 extension MapServerConfiguration {
+  /// Whether a file is a map-server's and not a router's.
+  static func isMeant(by file: String) throws(ConfigurationErrors) -> Bool {
+    let members = try ConfigurationFile(reading: file).members
+    return members["map-server"] != nil || members["site"] != nil
+  }
+
   static func load(file: String) throws(ConfigurationErrors) -> Self { try check(ConfigurationFile(reading: file)) }
 
   static func parse(_ bytes: [UInt8], file: String) throws(ConfigurationErrors) -> Self {

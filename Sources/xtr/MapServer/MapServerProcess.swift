@@ -29,6 +29,8 @@ actor MapServerProcess {
   private var watcher: DescriptorWatcher?
   private var ticks: RepeatedTask?
   private var tickCount = 0
+  /// Whether another turn of `time` is on its way.
+  private var isGoingOn = false
   private(set) var received: UInt64 = 0
   /// Finished when somebody wants the server to end.
   nonisolated let ended: AsyncStream<Void>
@@ -133,7 +135,10 @@ actor MapServerProcess {
   private func tick() {
     tickCount += 1
     time()
-    if tickCount % 50 == 0 { keepTouched(limit: Self.touchedRowLimit) }
+    if tickCount % 50 == 0 {
+      keepTouched(limit: Self.touchedRowLimit)
+      sockets?.retry()
+    }
     store?.flush()
   }
 
@@ -142,8 +147,13 @@ actor MapServerProcess {
     let now = ContinuousClock.now
     perform(server.tick(now))
     sockets?.flush()
-    if let next = server.nextDeadline, next <= now {
-      eventLoop.execute { [self] in assumeIsolated { $0.time() } }
+    guard !isGoingOn, let next = server.nextDeadline, next <= now else { return }
+    isGoingOn = true
+    eventLoop.execute { [self] in
+      assumeIsolated {
+        $0.isGoingOn = false
+        $0.time()
+      }
     }
   }
 

@@ -42,7 +42,7 @@ final class ControlSockets {
   var addresses: [IPAddress] { channels.keys.sorted() }
 
   /// Binds what is new and closes what is gone. The future completes when every new address is bound or refused; a refusal is logged and tried
-  /// again at the next call.
+  /// again at the next call, and by `retry`.
   @discardableResult
   func listen(on addresses: Set<IPAddress>) -> EventLoopFuture<Void> {
     wanted = addresses
@@ -54,6 +54,9 @@ final class ControlSockets {
     let new = addresses.filter { channels[$0] == nil && !pending.contains($0) }
     return EventLoopFuture.andAllComplete(new.map(bind), on: eventLoop)
   }
+
+  /// Tries again what was refused. Called every few seconds.
+  func retry() { if !refused.isEmpty { listen(on: wanted) } }
 
   private func bind(_ address: IPAddress) -> EventLoopFuture<Void> {
     pending.insert(address)

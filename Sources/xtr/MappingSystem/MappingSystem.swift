@@ -43,6 +43,8 @@ final class MappingSystem {
   private(set) var sockets: ControlSockets?
   private(set) var received: UInt64 = 0
   private(set) var refusals: [Refusal: UInt64] = [:]
+  /// Whether another turn of `time` is on its way.
+  private var isGoingOn = false
   /// The RLOCs that the machines were last told of.
   private var rlocs: [IPAddress] = []
 
@@ -154,8 +156,12 @@ final class MappingSystem {
     perform(subscriber.tick(now: now))
     turn()
     let deadlines = [resolver.nextDeadline(now), prober.nextDeadline(now), solicitor.nextDeadline(now), subscriber.nextDeadline(now)]
-    guard deadlines.contains(where: { $0.map { $0 <= now } ?? false }) else { return }
-    eventLoop.assumeIsolated().execute { [weak self] in self?.time() }
+    guard !isGoingOn, deadlines.contains(where: { $0.map { $0 <= now } ?? false }) else { return }
+    isGoingOn = true
+    eventLoop.assumeIsolated().execute { [weak self] in
+      self?.isGoingOn = false
+      self?.time()
+    }
   }
 
   /// The end of a turn: what was said in it leaves.

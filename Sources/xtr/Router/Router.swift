@@ -188,6 +188,7 @@ actor Router {
     resolveNeighbours(areStaleDue: tickCount % 50 == 0)
     if tickCount % 50 == 0 {
       exceptions.reapplySettings()
+      mappingSystem?.sockets?.retry()
       lookForPeers()
     }
   }
