@@ -146,7 +146,7 @@ extension Router {
   func withdraw() async {
     guard let system = mappingSystem else { return }
     system.withdraw()
-    for _ in 0..<50 where !system.isWithdrawn { try? await Task.sleep(for: .milliseconds(20)) }
+    for _ in 0..<50 where !system.isWithdrawn { try? await eventLoop.scheduleTask(in: .milliseconds(20)) {}.futureResult.get() }
   }
 }
 
