@@ -78,7 +78,7 @@ enum ControlPrinter {
   private static func ahead(_ seconds: Double?) -> String { seconds.map { "in \(duration(seconds: $0))" } ?? "" }
 
   /// Two decimals, without Foundation.
-  private static func hundredths(_ number: Double) -> String {
+  static func hundredths(_ number: Double) -> String {
     guard number.isFinite else { return "" }
     let hundredths = Int((min(max(number, 0), 1e9) * 100).rounded())
     return "\(hundredths / 100).\(hundredths % 100 < 10 ? "0" : "")\(hundredths % 100)"

@@ -95,7 +95,7 @@ private struct LIGAnswer: Encodable {
       return "no answer from \(mapResolver) after \(counted(tries, "try", plural: "tries"))"
     }
     let head =
-      "\(answeredBy) answered in \(Int(milliseconds * 100) / 100).\(Int(milliseconds * 100) % 100) ms, asked through \(mapResolver)"
+      "\(answeredBy) answered in \(ControlPrinter.hundredths(milliseconds)) ms, asked through \(mapResolver)"
     return ([head] + records.map(\.text)).joined(separator: "\n")
   }
 }

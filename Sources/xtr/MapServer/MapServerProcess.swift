@@ -62,8 +62,6 @@ actor MapServerProcess {
     if let path = configuration.stateFile { try restore(path) }
     let sockets = ControlSockets(eventLoop: eventLoop, log: log) { [self] bytes, arrival in
       assumeIsolated { $0.receive(bytes, arrival) }
-    } turnEnded: { [self] in
-      assumeIsolated { $0.sockets?.flush() }
     }
     self.sockets = sockets
     try await sockets.listen(on: Self.addresses(configuration, kernel)).get()
@@ -146,7 +144,6 @@ actor MapServerProcess {
   private func time() {
     let now = ContinuousClock.now
     perform(server.tick(now))
-    sockets?.flush()
     guard !isGoingOn, let next = server.nextDeadline, next <= now else { return }
     isGoingOn = true
     eventLoop.execute { [self] in
@@ -194,14 +191,20 @@ actor MapServerProcess {
   /// Takes the sites of the file as it is now; what they may not register any more is gone.
   func reload() throws {
     let new = try MapServerConfiguration.load(file: file)
-    if new.stateFile != configuration.stateFile || new.controlSocket != configuration.controlSocket {
-      log.warning("\(file): state and control-socket take effect at the next start")
+    if new.isFixed(otherThan: configuration) {
+      log.warning("\(file): state, control-socket, control-group and log-level take effect at the next start")
     }
     configuration = new
     perform(server.replaceSites(new.sites.map(\.served), now: .now))
     listen()
-    sockets?.flush()
     log.notice("\(file): applied")
+  }
+}
+
+extension MapServerConfiguration {
+  /// Whether something is different that is fixed at start.
+  fileprivate func isFixed(otherThan old: Self) -> Bool {
+    stateFile != old.stateFile || controlSocket != old.controlSocket || controlGroup != old.controlGroup || logLevel != old.logLevel
   }
 }
 

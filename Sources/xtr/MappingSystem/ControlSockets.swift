@@ -15,31 +15,33 @@ final class ControlSockets {
   /// One datagram.
   typealias Receive = (_ bytes: [UInt8], _ arrival: Arrival) -> Void
 
+  /// One address: the socket that sends, and NIO's channel that receives.
+  private struct Bound {
+    var socket: DatagramSocket
+    var channel: any Channel
+  }
+
   private let eventLoop: any EventLoop
   private let log: Logger
   private let receive: Receive
-  /// Called when a socket has nothing more to read for now.
-  private let turnEnded: () -> Void
-  private var channels: [IPAddress: any Channel] = [:]
+  private var bound: [IPAddress: Bound] = [:]
   /// Being bound.
   private var pending: Set<IPAddress> = []
   private var wanted: Set<IPAddress> = []
   /// Those that could not be bound, so that each is told of once.
   private var refused: Set<IPAddress> = []
-  private var dirty: Set<IPAddress> = []
   private(set) var sent: UInt64 = 0
-  /// Datagrams that had no socket of their family to leave by.
+  /// Datagrams that the kernel did not take, or that had no socket of their family to leave by.
   private(set) var unsendable: UInt64 = 0
 
-  init(eventLoop: any EventLoop, log: Logger, receive: @escaping Receive, turnEnded: @escaping () -> Void) {
+  init(eventLoop: any EventLoop, log: Logger, receive: @escaping Receive) {
     self.eventLoop = eventLoop
     self.log = log
     self.receive = receive
-    self.turnEnded = turnEnded
   }
 
   /// The addresses that are bound, in order.
-  var addresses: [IPAddress] { channels.keys.sorted() }
+  var addresses: [IPAddress] { bound.keys.sorted() }
 
   /// Binds what is new and closes what is gone. The future completes when every new address is bound or refused; a refusal is logged and tried
   /// again at the next call, and by `retry`.
@@ -47,39 +49,52 @@ final class ControlSockets {
   func listen(on addresses: Set<IPAddress>) -> EventLoopFuture<Void> {
     wanted = addresses
     refused.formIntersection(addresses)
-    for (address, channel) in channels where !addresses.contains(address) {
-      channels[address] = nil
-      channel.close(promise: nil)
+    for (address, gone) in bound where !addresses.contains(address) {
+      bound[address] = nil
+      gone.channel.close(promise: nil)
     }
-    let new = addresses.filter { channels[$0] == nil && !pending.contains($0) }
+    let new = addresses.filter { bound[$0] == nil && !pending.contains($0) }
     return EventLoopFuture.andAllComplete(new.map(bind), on: eventLoop)
   }
 
-  /// Tries again what was refused. Called every few seconds.
-  func retry() { if !refused.isEmpty { listen(on: wanted) } }
+  /// Tries again what was refused or has closed. Called every few seconds.
+  func retry() { if !wanted.isSubset(of: bound.keys) { listen(on: wanted) } }
 
   private func bind(_ address: IPAddress) -> EventLoopFuture<Void> {
+    let socket: DatagramSocket
+    let descriptor: CInt
+    do throws(ErrnoError) {
+      socket = try DatagramSocket(address)
+      descriptor = try socket.duplicate()
+    } catch {
+      failed(error, address)
+      return eventLoop.makeSucceededVoidFuture()
+    }
     pending.insert(address)
-    let handler = NIOLoopBound(Handler(address, receive, turnEnded), eventLoop: eventLoop)
+    let handler = NIOLoopBound(Handler(address, receive), eventLoop: eventLoop)
     return DatagramBootstrap(group: eventLoop)
       .channelOption(.datagramVectorReadMessageCount, value: 32)
       .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 32 * 2048))
-      .channelOption(.socketOption(.so_rcvbuf), value: 4 << 20)
       .channelInitializer { channel in
         channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(handler.value) }
       }
-      .bind(to: SocketAddress(Endpoint(address)))
+      .withBoundSocket(descriptor)
       .assumeIsolated()
-      .map { self.bound($0, address) }
+      .map { self.opened(Bound(socket: socket, channel: $0), address) }
       .flatMapErrorThrowing { self.failed($0, address) }
       .nonisolated()
   }
 
-  private func bound(_ channel: any Channel, _ address: IPAddress) {
+  private func opened(_ new: Bound, _ address: IPAddress) {
     pending.remove(address)
-    guard wanted.contains(address) else { return channel.close(promise: nil) }
+    guard wanted.contains(address) else { return new.channel.close(promise: nil) }
     refused.remove(address)
-    channels[address] = channel
+    bound[address] = new
+    let id = ObjectIdentifier(new.channel)
+    new.channel.closeFuture.assumeIsolated().whenComplete { [weak self] _ in
+      // Whatever made NIO give it up: it is bound again by `retry`.
+      if let self, let open = bound[address], ObjectIdentifier(open.channel) == id { bound[address] = nil }
+    }
   }
 
   private func failed(_ error: any Error, _ address: IPAddress) {
@@ -88,22 +103,16 @@ final class ControlSockets {
     log.error("UDP port \(LISPPort.control) of \(address) cannot be had: \(error); end whoever has it, or name other addresses")
   }
 
-  /// Queues a datagram; `flush` sends what is queued.
+  /// Sends a datagram at once.
   func send(_ datagram: Datagram) {
     let family = datagram.destination.address.family
-    guard let source = datagram.source ?? channels.keys.filter({ $0.family == family }).min(), let channel = channels[source] else {
+    guard let source = datagram.source ?? bound.keys.filter({ $0.family == family }).min(), let socket = bound[source]?.socket,
+      socket.send(datagram.payload, to: datagram.destination)
+    else {
       unsendable += 1
       return
     }
-    let buffer = channel.allocator.buffer(bytes: datagram.payload)
-    channel.write(AddressedEnvelope(remoteAddress: SocketAddress(datagram.destination), data: buffer), promise: nil)
-    dirty.insert(source)
     sent += 1
-  }
-
-  func flush() {
-    for address in dirty { channels[address]?.flush() }
-    dirty.removeAll(keepingCapacity: true)
   }
 
   func close() { listen(on: []) }
@@ -113,12 +122,10 @@ final class ControlSockets {
     typealias InboundIn = AddressedEnvelope<ByteBuffer>
     private let address: IPAddress
     private let receive: Receive
-    private let turnEnded: () -> Void
 
-    init(_ address: IPAddress, _ receive: @escaping Receive, _ turnEnded: @escaping () -> Void) {
+    init(_ address: IPAddress, _ receive: @escaping Receive) {
       self.address = address
       self.receive = receive
-      self.turnEnded = turnEnded
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -127,9 +134,7 @@ final class ControlSockets {
       receive(Array(envelope.data.readableBytesView), Arrival(from: from, to: address))
     }
 
-    func channelReadComplete(context: ChannelHandlerContext) { turnEnded() }
-
-    /// An error of one datagram (an ICMP error about an earlier one, as a rule) leaves the socket as it is.
+    /// An error of one datagram leaves the socket as it is.
     func errorCaught(context: ChannelHandlerContext, error: any Error) {}
   }
 }

@@ -67,8 +67,6 @@ final class MappingSystem {
     database = SiteDatabase(ttlMinutes: settings.ttlMinutes)
     sockets = ControlSockets(eventLoop: eventLoop, log: log) { [unowned self] in
       receive($0, $1)
-    } turnEnded: { [unowned self] in
-      turn()
     }
   }
 
@@ -91,14 +89,13 @@ final class MappingSystem {
         guard let self else { return }
         register()
         if !changed.isEmpty { perform(solicitor.announce(changed, to: peers, now: .now)) }
-        turn()
       }
     } catch {
       log.error("our EID-prefixes are registered as they were before: \(error)")
     }
   }
 
-  /// Other servers, prefixes to subscribe to, and TTL.
+  /// Other servers and prefixes to subscribe to.
   func configure(_ settings: Settings) {
     self.settings = settings
     resolver.setResolvers(settings.mapResolvers)
@@ -113,14 +110,12 @@ final class MappingSystem {
     }
     perform(registrar.configure(servers, now: .now))
     perform(registrar.update(database, now: .now))
-    turn()
   }
 
   /// Withdraws what is registered: those who ask from now on get no answer that leads here. The sockets stay open for the servers' word, for
   /// as long as `close` is not called.
   func withdraw() {
     perform(registrar.withdraw(now: .now))
-    sockets?.flush()
   }
 
   /// Whether the servers have confirmed that everything is withdrawn, or were given up.
@@ -154,7 +149,6 @@ final class MappingSystem {
     perform(prober.tick(now: now))
     perform(solicitor.tick(now: now))
     perform(subscriber.tick(now: now))
-    turn()
     let deadlines = [resolver.nextDeadline(now), prober.nextDeadline(now), solicitor.nextDeadline(now), subscriber.nextDeadline(now)]
     guard !isGoingOn, deadlines.contains(where: { $0.map { $0 <= now } ?? false }) else { return }
     isGoingOn = true
@@ -163,9 +157,6 @@ final class MappingSystem {
       self?.time()
     }
   }
-
-  /// The end of a turn: what was said in it leaves.
-  func turn() { sockets?.flush() }
 
   // MARK: - What comes in
 

@@ -55,14 +55,18 @@ extension Router {
     let new = learned.filter { !$0.isRemoval && !own.contains($0.eid) }.map {
       Mapping(eid: $0.eid, target: $0.target, source: .learned(from: $0.answeredBy.address), ttlMinutes: $0.ttlMinutes, now: .now)
     }
-    do { try change(remove: gone, set: new) } catch {
+    let refused: Set<EIDPrefix>
+    do { refused = Set(try change(remove: gone, set: new).refused.map(\.mapping.eid)) } catch {
       log.error("mappings of the mapping system: \(error)")
       return
     }
     compiler.publish()
+    for removal in learned where removal.isRemoval { mappingSystem?.waiting.drop(coveredBy: removal.eid, .unanswered) }
     for mapping in new {
-      probe(mapping)
+      // Where somebody of a higher rank has said something else, that is what the packets follow.
       mappingSystem?.releasePackets(coveredBy: mapping.eid)
+      guard !refused.contains(mapping.eid) else { continue }
+      probe(mapping)
       if server?.watchedKinds.contains(.add) == true { server?.publish(.add(ControlMapping(mapping), owner: mapping.source.owner)) }
     }
   }

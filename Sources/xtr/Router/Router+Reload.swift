@@ -35,7 +35,8 @@ extension Router {
     if new.router != old.router { changes.append("[router]") }
     if new.instances != old.instances { changes.append("[[instance]]") }
     if new.mappingSystem?.isFixed(as: old.mappingSystem) != (old.mappingSystem == nil ? nil : true) {
-      changes.append("[mapping-system] itself, its probe-interval, requests-per-second, ttl-minutes, xtr-id or state")
+      changes.append(
+        "[mapping-system] itself, its probe-interval, requests-per-second, ttl-minutes, xtr-id, state, or the key of subscriptions")
     }
     if new.interfaces.map(\.name) != old.interfaces.map(\.name) { return changes + ["the list of interfaces"] }
     for (old, new) in zip(old.interfaces, new.interfaces) where !old.differsAtRunTimeOnly(from: new) {
@@ -85,5 +86,6 @@ extension Configuration.MappingSystem {
     guard let old else { return false }
     return probeSeconds == old.probeSeconds && requestsPerSecond == old.requestsPerSecond && ttlMinutes == old.ttlMinutes
       && identity == old.identity && stateFile == old.stateFile
+      && (subscriptions.isEmpty || mapServers.first?.key == old.mapServers.first?.key)
   }
 }

@@ -168,7 +168,6 @@ actor Router {
     var value: eventfd_t = 0
     _ = eventfd_read(dataPlane.puntDescriptor, &value)
     if takePunts() { _ = eventfd_write(dataPlane.puntDescriptor, 1) }
-    mappingSystem?.turn()
   }
 
   /// Ten times a second: what waits for workers; once a second: expiry and busy share; every five: neighbours in use, peers.
