@@ -54,16 +54,18 @@ enum ControlPrinter {
         row.rloc, row.state, row.roundTripMilliseconds.map { "\(hundredths($0)) ms" } ?? "", ago(row.lastProbeSecondsAgo),
         ago(row.lastReplySecondsAgo), ahead(row.nextProbeInSeconds), row.reachable ? "yes" : "no", row.why)
     }
-    return table.text(empty: "no locators are probed")
+    return table.text(empty: "no locators in use")
   }
 
   static func text(_ status: ControlPlaneStatus) -> String {
     var lines = ["port 4342 of \(status.addresses.isEmpty ? "no address" : status.addresses.joined(separator: ", "))"]
     if !status.mapResolvers.isEmpty { lines.append("map-resolvers \(status.mapResolvers.joined(separator: ", "))") }
     lines.append("\(grouped(status.received)) control messages received, \(grouped(status.sent)) sent")
-    lines.append(
-      "\(counted(status.outstanding, "request")) under way, \(counted(status.waiting, "packet")) waiting, "
-        + "\(grouped(status.released)) released when the answer came")
+    if !status.mapResolvers.isEmpty {
+      lines.append(
+        "\(counted(status.outstanding, "request")) under way, \(counted(status.waiting, "packet")) waiting, "
+          + "\(grouped(status.released)) released when the answer came")
+    }
     return [lines.joined(separator: "\n"), text(status.refused, of: "MESSAGES REFUSED", empty: "no message was refused")]
       .joined(separator: "\n\n") + (status.unresolved.isEmpty ? "" : "\n\n" + text(status.unresolved, of: "PACKETS GIVEN UP", empty: ""))
   }

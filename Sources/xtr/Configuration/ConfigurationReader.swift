@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Configuration file → `Configuration`, or every fault in it. `xtr run`, `xtr check` and the reload on SIGHUP call
-// `Configuration.load`. The order is the file's: router, encapsulation, decapsulation, interfaces, instances, database,
+// `Configuration.load`. The order is the file's: router, encapsulation, decapsulation, interfaces, instances, database, mapping system,
 // mappings. What several keys must agree about is in ConfigurationChecks.swift.
 
 import ControlAPI

@@ -29,20 +29,6 @@ extension MappingSystem {
     }
   }
 
-  /// `verdict`: what all evidence together says of a locator.
-  func probes(verdict: (IPAddress) -> Reachability) -> [ProbeEntry] {
-    let now = ContinuousClock.now
-    return prober.facts.map { facts in
-      let verdict = verdict(facts.rloc)
-      return ProbeEntry(
-        rloc: "\(facts.rloc)", state: facts.state.rawValue, roundTripMilliseconds: facts.roundTrip.map { $0 / .milliseconds(1) },
-        lastProbeSecondsAgo: facts.lastSentAt.map { (now - $0) / .seconds(1) },
-        lastReplySecondsAgo: facts.lastAnswerAt.map { (now - $0) / .seconds(1) },
-        nextProbeInSeconds: facts.nextProbeAt.map { max(0, (now.duration(to: $0)) / .seconds(1)) }, reachable: verdict.isUp,
-        why: "\(verdict)")
-    }
-  }
-
   func status() -> ControlPlaneStatus {
     let refused = refusals.map { CountedReason(reason: $0.rawValue, count: $1, meaning: $0.meaning) }
     let unresolved = MissDrop.allCases.map { CountedReason(reason: $0.rawValue, count: waiting.dropped($0), meaning: $0.meaning) }
@@ -91,5 +77,17 @@ extension MissDrop {
     case .tooManyRequests: "too many EIDs are being asked for, or too many a second"
     case .noMapResolver: "the configuration has no map-resolver"
     }
+  }
+}
+
+extension ProbeEntry {
+  /// A locator in use; `facts`: what its probes have found, if it is probed.
+  init(_ rloc: IPAddress, _ facts: ProbeFacts?, _ verdict: Reachability, _ now: Instant) {
+    self.init(
+      rloc: "\(rloc)", state: (facts?.state ?? .unprobed).rawValue,
+      roundTripMilliseconds: facts?.roundTrip.map { $0 / .milliseconds(1) },
+      lastProbeSecondsAgo: facts?.lastSentAt.map { (now - $0) / .seconds(1) },
+      lastReplySecondsAgo: facts?.lastAnswerAt.map { (now - $0) / .seconds(1) },
+      nextProbeInSeconds: facts?.nextProbeAt.map { max(0, now.duration(to: $0) / .seconds(1)) }, reachable: verdict.isUp, why: "\(verdict)")
   }
 }

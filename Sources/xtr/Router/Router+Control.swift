@@ -32,7 +32,7 @@ extension Router: ControlService {
     case .neighbours: return .neighbours(neighbours())
     case .registrations: return .registrations(mappingSystem?.registrations() ?? [])
     case .resolutions: return .resolutions(mappingSystem?.resolutions() ?? [])
-    case .probes: return .probes(mappingSystem?.probes(verdict: { [locators] in locators.verdict($0) }) ?? [])
+    case .probes: return .probes(probes())
     case .control: return .control(mappingSystem?.status() ?? ControlPlaneStatus(addresses: [], received: 0, sent: 0, refused: []))
     case .peers: return .peers(peerStatus())
     case .locator(let address, let word):

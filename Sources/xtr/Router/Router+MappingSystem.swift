@@ -111,6 +111,14 @@ extension Router {
     server?.publish(verdict.isUp ? .reach(rloc) : .badreach(rloc, reason: "\(verdict)"))
   }
 
+  /// Every locator that a mapping names, for `xtr show probes`.
+  func probes() -> [ProbeEntry] {
+    let now = ContinuousClock.now
+    return compiler.locatorAddresses.sorted().map { rloc in
+      ProbeEntry(rloc, mappingSystem?.prober.facts(rloc), locators.verdict(rloc, now: now), now)
+    }
+  }
+
   /// ICMP messages have come: those about a packet that we could have sent concern us (RFC 9300 section 10).
   func heardUnreachable() {
     let own = Set(underlay.ownRLOCs)
