@@ -57,6 +57,8 @@ public struct Prober: Sendable {
     var roundTrip: Duration?
     /// Whether the next deadline is that of a probe's answer, or that of a new round.
     var isWaiting = false
+    /// Whether someone else has said that it is down: the next answer is news, even of one that is up.
+    var isDoubted = false
   }
 
   struct Probe: Sendable {
@@ -117,9 +119,12 @@ public struct Prober: Sendable {
     for probe in target.sent { nonces[probe.nonce] = nil }
   }
 
-  /// Begins a round as soon as possible: after an ICMP unreachable, for one. At most one a second for an RLOC; unknown ones are ignored.
+  /// Begins a round as soon as possible: after an ICMP unreachable, for one. At most one a second for an RLOC; unknown ones are ignored. The
+  /// next answer is told of, whatever was known before.
   public mutating func probeNow(_ rloc: IPAddress, now: Instant) {
-    guard let slot = slotOf[rloc], let target = targets[slot], !target.isWaiting else { return }
+    guard let slot = slotOf[rloc] else { return }
+    targets[slot]?.isDoubted = true
+    guard let target = targets[slot], !target.isWaiting else { return }
     deadlines.schedule(slot, at: max(now, target.lastSentAt.map { $0 + Self.leastGap } ?? now))
   }
 
@@ -203,7 +208,8 @@ public struct Prober: Sendable {
     else { return [.refused(.unknownNonce)] }
     guard reply.records.allSatisfy(\.isAuthoritative) else { return [.refused(.badRecord)] }
     for probe in target.sent { nonces[probe.nonce] = nil }
-    let wasUp = target.state == .up
+    let isNews = target.state != .up || target.isDoubted
+    target.isDoubted = false
     let roundTrip = probe.at.duration(to: now)
     target.sent = []
     target.isWaiting = false
@@ -214,6 +220,6 @@ public struct Prober: Sendable {
     targets[slot] = target
     answers += 1
     scheduleRound(slot, times: 1, now)
-    return wasUp ? [] : [.reachability(target.rloc, isUp: true, .answered(roundTrip: roundTrip))]
+    return isNews ? [.reachability(target.rloc, isUp: true, .answered(roundTrip: roundTrip))] : []
   }
 }

@@ -151,7 +151,9 @@ extension Router {
     }
     lookForPeers()
     let solicited = Set(compiler.locatorAddresses).union(peers.recent(now: .now))  // rule C6
-    system.update(rlocs: own, mappings: mappings, peers: solicited.sorted())
+    // Those of links that are up come first: requests and probes leave from the first one, and no answer finds its way to another.
+    let preferred = own.filter(up.contains) + own.filter { !up.contains($0) }
+    system.update(rlocs: preferred, mappings: mappings, peers: solicited.sorted())
   }
 
   /// Takes back what is registered, and waits a moment for the servers to confirm: their answers would lead here.

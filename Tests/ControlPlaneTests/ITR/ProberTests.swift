@@ -146,6 +146,21 @@ import Wire
     #expect(prober.tick(now: at(14.1)) == [], "a round is under way")
   }
 
+  @Test func `C7 the answer to a probe that was asked for is told of, of a locator that is up as well, once`() throws {
+    var prober = prober()
+    func answered(at second: Double) throws -> [ITRAction] {
+      prober.receive(answer(try request(prober.tick(now: at(second)).datagrams.first)), now: at(second + 0.02))
+    }
+    let up = [ITRAction.reachability(Sample.remote, isUp: true, .answered(roundTrip: .milliseconds(20)))]
+    #expect(try answered(at: 10) == up)
+    prober.probeNow(Sample.remote, now: at(14))
+    #expect(try answered(at: 14) == up)
+    #expect(try answered(at: 24.1) == [])
+    let first = try request(prober.tick(now: at(35)).datagrams.first)
+    prober.probeNow(Sample.remote, now: at(35.01))
+    #expect(prober.receive(answer(first), now: at(35.02)) == up, "a round was under way")
+  }
+
   @Test func `an RLOC that is not in use any more is not probed, and what is known of the others stays`() throws {
     var prober = prober([Sample.remote, address("203.0.113.10")])
     let sent = prober.tick(now: at(10)).datagrams
