@@ -106,6 +106,15 @@ struct JudgedRecords {
     }
     if records.isEmpty { refusals.append(.badRecord) }
   }
+
+  /// `asked` was in the map-cache when it was asked for. Where a shorter prefix is the answer, and it is no prefix of its own any more, it is
+  /// to leave: its old mapping would hide the answer (a host that came home, section 5.5).
+  mutating func retire(_ asked: EIDPrefix, answeredBy: Endpoint) {
+    guard !mappings.contains(where: { $0.eid == asked }), mappings.contains(where: { !$0.isRemoval && $0.eid.contains(asked) }) else {
+      return
+    }
+    mappings.append(LearnedMapping(eid: asked, target: .negative(.noAction), ttlMinutes: 0, answeredBy: answeredBy))
+  }
 }
 
 extension EIDPrefix {

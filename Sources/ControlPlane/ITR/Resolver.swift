@@ -47,6 +47,8 @@ public struct Resolver: Sendable {
     /// The packet's source, where a packet was the reason.
     var source: IPAddress?
     var flags: MapRequest.Flags
+    /// The map-cache has it, or has had it a moment ago: the answer may take it away.
+    var isCached: Bool
     var nonce: UInt64
     /// Which Map-Resolver the next try goes to: a position in the list, which may have changed.
     var resolver: Int
@@ -135,7 +137,7 @@ public struct Resolver: Sendable {
     }
     if isAnswerNear(to: prefix) { return .wait(send: nil) }
     guard !resolvers.isEmpty else { return .drop(.noMapResolver) }
-    return begin(prefix, source: source, flags: [], now)
+    return begin(prefix, source: source, flags: [], isCached: false, now)
   }
 
   /// Asks again for a prefix that is in the map-cache, in use, and near the end of its time.
@@ -145,8 +147,11 @@ public struct Resolver: Sendable {
   public mutating func solicited(_ eid: EIDPrefix, now: Instant) -> [ITRAction] { ask(eid, flags: .invokedBySolicit, now) }
 
   private mutating func ask(_ eid: EIDPrefix, flags: MapRequest.Flags, _ now: Instant) -> [ITRAction] {
-    guard asking[eid] == nil else { return [] }
-    switch begin(eid, source: nil, flags: flags, now) {
+    if let slot = asking[eid] {
+      requests[slot]?.isCached = true
+      return []
+    }
+    switch begin(eid, source: nil, flags: flags, isCached: true, now) {
     case .wait(let datagram): return datagram.map { [.send($0)] } ?? []
     case .drop: return [.refused(.tooMany)]
     }
@@ -159,7 +164,9 @@ public struct Resolver: Sendable {
   }
 
   /// A new request. Its first try leaves now, or a second after the last request for the prefix.
-  private mutating func begin(_ eid: EIDPrefix, source: IPAddress?, flags: MapRequest.Flags, _ now: Instant) -> MissAnswer {
+  private mutating func begin(
+    _ eid: EIDPrefix, source: IPAddress?, flags: MapRequest.Flags, isCached: Bool, _ now: Instant
+  ) -> MissAnswer {
     let last = recent[eid]
     let due = last.map { max(now, $0 + Self.interval) } ?? now
     guard slots.count < limits.maximumOutstanding, due > now || rate.take(now, leavingQuarters: 1) else {
@@ -167,7 +174,8 @@ public struct Resolver: Sendable {
       return .drop(.tooManyRequests)
     }
     let request = Request(
-      eid: eid, source: source, flags: flags, nonce: random.next(), resolver: preferred, firstRequestAt: due, lastRequestAt: last ?? now)
+      eid: eid, source: source, flags: flags, isCached: isCached, nonce: random.next(), resolver: preferred, firstRequestAt: due,
+      lastRequestAt: last ?? now)
     let slot = requests.insert(request)
     asking.insert(eid, slot)
     slots[request.nonce] = slot
@@ -243,10 +251,11 @@ public struct Resolver: Sendable {
     guard !reply.flags.contains(.probe), let slot = slots[reply.nonce], let request = requests[slot] else {
       return [.refused(.unknownNonce)]
     }
-    let judged = JudgedRecords(
+    var judged = JudgedRecords(
       reply.records, asked: request.eid, answeredBy: arrival.from, echoNonceCapable: reply.flags.contains(.echoNonceCapable))
     let refusals = judged.refusals.map { ITRAction.refused($0) }
     guard !judged.mappings.isEmpty else { return refusals }
+    if request.isCached { judged.retire(request.eid, answeredBy: arrival.from) }
     counters.repliesAccepted += 1
     if let resolver = request.lastResolver, let position = resolvers.firstIndex(of: resolver) { preferred = position }
     end(slot, arrival.from, now)

@@ -99,10 +99,11 @@ extension Subscriber {
     guard let slot = subscription(reply.records, nonce: reply.nonce, onlyAnswers: true), let subscription = subscriptions[slot],
       subscription.state != .leaving
     else { return [.refused(.unknownNonce)] }
-    let judged = JudgedRecords(
+    var judged = JudgedRecords(
       reply.records, asked: subscription.eid, answeredBy: arrival.from, echoNonceCapable: reply.flags.contains(.echoNonceCapable))
     let refusals = judged.refusals.map { ITRAction.refused($0) }
     guard !judged.mappings.isEmpty else { return refusals }
+    judged.retire(subscription.eid, answeredBy: arrival.from)
     subscriptions[slot]?.state = .declined
     subscriptions[slot]?.tries = 0
     subscriptions[slot]?.firstNonce = nil

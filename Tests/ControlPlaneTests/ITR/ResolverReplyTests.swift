@@ -154,4 +154,36 @@ import Wire
     #expect(resolver.receive(reply, Sample.arrival, now: at(0.1)).installs.first?.count == 2)
     #expect(resolver.outstandingCount == 0)
   }
+
+  @Test func `C4 a cached prefix that is answered by a shorter one leaves the map-cache`() throws {
+    let host = eid("10.2.0.7/32")
+    for isSolicited in [false, true] {
+      var resolver = Sample.resolver()
+      let actions = isSolicited ? resolver.solicited(host, now: start) : resolver.refresh(host, now: start)
+      let nonce = try request(actions.datagrams.first).nonce
+      let reply = MapReply(nonce: nonce, records: [Sample.record("10.2.0.0/24"), Sample.record("10.2.0.128/25")])
+      let mappings = try #require(resolver.receive(reply, Sample.arrival, now: at(0.1)).installs.first)
+      #expect(mappings.map(\.eid) == [eid("10.2.0.0/24"), eid("10.2.0.128/25"), host])
+      #expect(mappings.map(\.isRemoval) == [false, false, true])
+    }
+  }
+
+  @Test func `C4 a prefix leaves for nothing but a shorter answer, and not when it was only missed`() throws {
+    let host = eid("10.2.0.7/32")
+    for records in [[Sample.record("10.2.0.7/32")], [Sample.record("10.2.0.0/24"), Sample.record("10.2.0.7/32")]] {
+      var resolver = Sample.resolver()
+      let nonce = try request(resolver.refresh(host, now: start).datagrams.first).nonce
+      let mappings = resolver.receive(MapReply(nonce: nonce, records: records), Sample.arrival, now: at(0.1)).installs.first
+      #expect(mappings?.contains(where: \.isRemoval) == false)
+    }
+    var resolver = Sample.resolver()
+    let nonce = try resolver.nonce("10.2.0.7", now: start)
+    let reply = MapReply(nonce: nonce, records: [Sample.record("10.2.0.0/24")])
+    #expect(resolver.receive(reply, Sample.arrival, now: at(0.1)).installs.first?.count == 1)
+    // Missed, and then solicited while it is asked for: somebody may have it cached since.
+    let again = try resolver.nonce("10.2.0.7", now: at(5))
+    #expect(resolver.solicited(host, now: at(5)) == [])
+    let late = MapReply(nonce: again, records: [Sample.record("10.2.0.0/24")])
+    #expect(resolver.receive(late, Sample.arrival, now: at(5.1)).installs.first?.last?.isRemoval == true)
+  }
 }
