@@ -72,7 +72,7 @@ public struct Subscriber: Sendable {
   static let declinedInterval = Duration.seconds(15 * 60)
   static let tickCount = 256
 
-  let settings: Settings
+  private(set) var settings: Settings
   private var own = OwnRLOCs([])
   private var resolvers: [IPAddress] = []
   private var random: NonceSource
@@ -93,6 +93,8 @@ public struct Subscriber: Sendable {
 
   public mutating func setRLOCs(_ addresses: [IPAddress]) { own = OwnRLOCs(addresses) }
   public mutating func setResolvers(_ addresses: [IPAddress]) { resolvers = addresses }
+  /// Another key for the Map-Servers, at once: what is under way with the old one is refused, and told again under the new one.
+  public mutating func setKey(_ key: AuthenticationKey?) { settings.key = key }
 
   /// The EID-prefixes to be subscribed to: begins with new ones and leaves those that are not among them. `tick` sends.
   public mutating func setSubscriptions(_ eids: [EIDPrefix], now: Instant) {

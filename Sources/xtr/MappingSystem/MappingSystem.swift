@@ -100,6 +100,7 @@ final class MappingSystem {
     self.settings = settings
     resolver.setResolvers(settings.mapResolvers)
     subscriber.setResolvers(settings.mapResolvers)
+    subscriber.setKey(settings.mapServers.first?.key)
     subscriber.setSubscriptions(settings.subscriptions.map(\.eid), now: .now)
     register()
   }

@@ -137,6 +137,18 @@ import Wire
     #expect(receive(&fresh, notify(77), at: 1) == [.refused(.notSubscribed)])
   }
 
+  @Test func `C12 after a change of the key the new one counts, and no other`() throws {
+    var (subscriber, nonce) = try subscribed()
+    let new = AuthenticationKey(id: 2, secret: Array("another".utf8))
+    subscriber.setKey(new)
+    #expect(receive(&subscriber, notify(nonce + 1), at: 1) == [.refused(.wrongKey)])
+    let actions = receive(&subscriber, notify(nonce + 1, key: new), at: 2)
+    #expect(actions.installs.count == 1)
+    let acknowledgement = try #require(actions.datagrams.first?.payload)
+    guard case .mapNotifyAck(let message) = try ControlMessage(parsing: acknowledgement) else { throw NotARequest() }
+    #expect(new.verifies(acknowledgement, type: .mapNotifyAck, nonce: nonce + 1, fields: message.authentication))
+  }
+
   @Test func `C12 without a key publications are taken from who confirmed alone`() throws {
     var (subscriber, nonce) = try subscribed(key: nil)
     let stranger = Arrival(from: Endpoint(address("203.0.113.99")), to: Sample.ownRLOC)
