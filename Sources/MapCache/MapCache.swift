@@ -131,7 +131,8 @@ extension MapCache {
   }
 
   private func replace(_ slot: UInt32, with mapping: Mapping) {
-    let record = makeRecord(mapping)  // first: what both have in common is not to be forgotten in between
+    var record = makeRecord(mapping)  // first: what both have in common is not to be forgotten in between
+    record.packets = records[Int(slot)].packets  // it is the same entry: what was counted for it is no use of it a second time
     clear(slot)
     records[Int(slot)] = record
     enlist(slot, mapping)

@@ -37,6 +37,15 @@ extension MapCache {
 }
 
 @Suite struct EvictionTests {
+  @Test func `packets of before a renewal are no use of an entry after it`() throws {
+    let cache = try full(1)
+    let mapping = try learned("10.0.0.0/16")
+    #expect(cache.wasUsed(mapping.eid, packetCount: 5))
+    #expect(cache.set(mapping) == .replaced(mapping))
+    #expect(!cache.wasUsed(mapping.eid, packetCount: 5))
+    #expect(cache.wasUsed(mapping.eid, packetCount: 6))
+  }
+
   @Test func `idle entries go in the order in which they came`() throws {
     let cache = try full(4)
     for i in 0..<8 {
