@@ -55,6 +55,9 @@ final class Simulation {
   /// Whether a path is up; asked when a datagram is sent.
   var isUp: (_ from: IPAddress, _ to: IPAddress, _ now: Instant) -> Bool = { _, _, _ in true }
 
+  /// Sees every datagram that somebody sends.
+  var tapped: (Datagram) -> Void = { _ in }
+
   private var nodes: [any SimulatedNode] = []
   private var owners: [IPAddress: Int] = [:]
   /// When each node's next tick is queued for; an earlier one replaces it, and the stale event then does nothing.
@@ -122,6 +125,7 @@ final class Simulation {
 
   private func send(_ datagram: Datagram, _ sources: [IPAddress]) {
     counts.sent += 1
+    tapped(datagram)
     let to = datagram.destination.address
     guard let source = datagram.source ?? sources.first(where: { $0.family == to.family }) else { return counts.undeliverable += 1 }
     guard isUp(source, to, now), !chance(conditions.loss) else { return counts.lost += 1 }
