@@ -152,16 +152,16 @@ extension ETRNotifyTests {
     #expect(registrar.registrations[0].statuses[0].status.serverLocators == Self.merged.locators)
   }
 
-  @Test func `C8 a repeated unsolicited Map-Notify is acknowledged again, an older one is refused`() throws {
+  @Test func `C8 a repeated unsolicited Map-Notify is acknowledged again and obeyed once; one with a lower nonce is no older`() throws {
     var (registrar, _) = try registered()
     _ = try receive(&registrar, MapNotify(nonce: 41, records: [Self.merged]))
     var changed = Self.merged
     changed.locators = []
     let again = try receive(&registrar, MapNotify(nonce: 41, records: [changed]))
     #expect(try acknowledgement(again).nonce == 41 && again.last == .refused(.replayed))
-    #expect(try receive(&registrar, MapNotify(nonce: 40, records: [changed])) == [.refused(.replayed)])
     #expect(registrar.registrations[0].statuses[0].status.serverLocators == Self.merged.locators)
-    #expect(try acknowledgement(receive(&registrar, MapNotify(nonce: 42, records: [changed]))).nonce == 42)
+    // Servers take any nonces for these.
+    #expect(try acknowledgement(receive(&registrar, MapNotify(nonce: 40, records: [changed]))).nonce == 40)
     #expect(registrar.registrations[0].statuses[0].status.serverLocators.isEmpty)
   }
 

@@ -170,9 +170,8 @@ public struct Registrar: Sendable {
     let key = servers[i].server.key
     guard key.verifies(bytes, type: .mapNotify, nonce: notify.nonce, fields: notify.authentication) else { return [.refused(.wrongKey)] }
     let acknowledgement = RegistrarAction.send(Datagram(key.sign(acknowledgement: notify), to: arrival.from, from: arrival.to))
-    if let last = servers[i].unsolicitedNonce, notify.nonce <= last {
-      return notify.nonce == last ? [acknowledgement, .refused(.replayed)] : [.refused(.replayed)]
-    }
+    // No order: servers take any nonces for these. An old one that somebody sends again changes what is shown, and nothing else.
+    if notify.nonce == servers[i].unsolicitedNonce { return [acknowledgement, .refused(.replayed)] }
     guard notify.records.allSatisfy({ $0.eidPrefix.map { servers[i].statuses[$0] != nil } ?? false }) else { return [.refused(.badRecord)] }
     servers[i].unsolicitedNonce = notify.nonce
     servers[i].noteUnsolicited(notify.records)

@@ -57,7 +57,7 @@ extension MapServer {
 
   /// What a registration has left after a restart at least, and how long ago its time may have ended for that: the server did not hear
   /// refreshes while it was away, and a row that it did not forget was alive when it went. Our choice.
-  static let graceAfterRestart = Duration.seconds(90)
+  static let graceAfterRestart = Duration.seconds(180)
   static let longestAbsence = Duration.seconds(600)
 
   /// Takes back a row; false: it says nothing any more (its time is over, its site is gone or may not register it, or it is no row of

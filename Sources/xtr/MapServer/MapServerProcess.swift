@@ -86,8 +86,8 @@ actor MapServerProcess {
     log.notice("stopped")
   }
 
-  private static func addresses(_ configuration: MapServerConfiguration, _ kernel: KernelView) -> Set<IPAddress> {
-    Set(configuration.listen ?? kernel.globalAddresses())
+  private static func addresses(_ configuration: MapServerConfiguration, _ kernel: KernelView) -> [IPAddress] {
+    configuration.listen ?? kernel.globalAddresses()
   }
 
   private func restore(_ path: String) throws {

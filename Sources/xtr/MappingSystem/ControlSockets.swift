@@ -32,6 +32,8 @@ final class ControlSockets {
   /// Being bound.
   private var pending: Set<IPAddress> = []
   private var wanted: Set<IPAddress> = []
+  /// The order in which addresses are taken for datagrams that name none.
+  private var order: [IPAddress] = []
   /// Those that could not be bound, so that each is told of once.
   private var refused: Set<IPAddress> = []
   private(set) var sent: UInt64 = 0
@@ -47,10 +49,12 @@ final class ControlSockets {
   /// The addresses that are bound, in order.
   var addresses: [IPAddress] { bound.keys.sorted() }
 
-  /// Binds what is new and closes what is gone. The future completes when every new address is bound or refused; a refusal is logged and tried
+  /// Binds what is new and closes what is gone; datagrams that name no address leave from the first of their family. The future completes when every new address is bound or refused; a refusal is logged and tried
   /// again at the next call, and by `retry`.
   @discardableResult
-  func listen(on addresses: Set<IPAddress>) -> EventLoopFuture<Void> {
+  func listen(on order: [IPAddress]) -> EventLoopFuture<Void> {
+    let addresses = Set(order)
+    self.order = order
     wanted = addresses
     refused.formIntersection(addresses)
     for (address, gone) in bound where !addresses.contains(address) {
@@ -62,7 +66,7 @@ final class ControlSockets {
   }
 
   /// Tries again what was refused or has closed. Called every few seconds.
-  func retry() { if !wanted.isSubset(of: bound.keys) { listen(on: wanted) } }
+  func retry() { if !wanted.isSubset(of: bound.keys) { listen(on: order) } }
 
   private func bind(_ address: IPAddress) -> EventLoopFuture<Void> {
     let socket: DatagramSocket
@@ -111,7 +115,8 @@ final class ControlSockets {
   /// Sends a datagram at once.
   func send(_ datagram: Datagram) {
     let family = datagram.destination.address.family
-    guard let source = datagram.source ?? bound.keys.filter({ $0.family == family }).min(), let socket = bound[source]?.socket,
+    guard let source = datagram.source ?? order.first(where: { $0.family == family && bound[$0] != nil }),
+      let socket = bound[source]?.socket,
       socket.send(datagram.payload, to: datagram.destination)
     else {
       unsendable += 1

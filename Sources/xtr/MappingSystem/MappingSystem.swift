@@ -43,6 +43,8 @@ final class MappingSystem {
   private(set) var sockets: ControlSockets?
   private(set) var received: UInt64 = 0
   private(set) var refusals: [Refusal: UInt64] = [:]
+  /// Whether everything is being withdrawn: nothing registers again.
+  private var isEnding = false
   /// Whether another turn of `time` is on its way.
   private var isGoingOn = false
   /// The RLOCs that the machines were last told of.
@@ -81,7 +83,8 @@ final class MappingSystem {
       solicitor.setRLOCs(rlocs)
       subscriber.setRLOCs(rlocs)
     }
-    let bound = sockets?.listen(on: Set(rlocs))
+    guard !isEnding else { return }
+    let bound = sockets?.listen(on: rlocs)
     do throws(SiteDatabaseError) {
       let changed = try database.replace(with: mappings)
       // Registers leave from our RLOCs: after these are bound. Who is solicited then asks for what is registered by then.
@@ -106,6 +109,7 @@ final class MappingSystem {
   }
 
   private func register() {
+    guard !isEnding else { return }
     let servers = settings.mapServers.map {
       RegistrationServer(Endpoint($0.address), key: $0.key, proxyReply: $0.proxyReply, merge: $0.merge)
     }
@@ -116,6 +120,7 @@ final class MappingSystem {
   /// Withdraws what is registered: those who ask from now on get no answer that leads here. The sockets stay open for the servers' word, for
   /// as long as `close` is not called.
   func withdraw() {
+    isEnding = true
     perform(registrar.withdraw(now: .now))
   }
 

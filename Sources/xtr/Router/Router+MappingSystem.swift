@@ -63,9 +63,14 @@ extension Router {
     compiler.publish()
     for removal in learned where removal.isRemoval { mappingSystem?.waiting.drop(coveredBy: removal.eid, .unanswered) }
     for mapping in new {
-      // Where somebody of a higher rank has said something else, that is what the packets follow.
-      mappingSystem?.releasePackets(coveredBy: mapping.eid)
-      guard !refused.contains(mapping.eid) else { continue }
+      // Where somebody of a higher rank has said something else, that is what the packets follow. What says to ask again, or found no room,
+      // would only make them miss again.
+      if let stands = mapCache[mapping.eid], stands.target != .negative(.sendMapRequest) {
+        mappingSystem?.releasePackets(coveredBy: mapping.eid)
+      } else {
+        mappingSystem?.waiting.drop(coveredBy: mapping.eid, .unanswered)
+      }
+      guard !refused.contains(mapping.eid), mapCache[mapping.eid] != nil else { continue }
       probe(mapping)
       if server?.watchedKinds.contains(.add) == true { server?.publish(.add(ControlMapping(mapping), owner: mapping.source.owner)) }
     }
@@ -79,6 +84,12 @@ extension Router {
     return (covering + mapCache.descendants(of: eid, limit: Self.maximumSolicited)).filter { $0.source.rank == .learned }.map(\.eid)
   }
 
+  /// What was learned of prefixes that are, or have become, our own.
+  func learnedMappings(within own: [EIDPrefix]) -> [EIDPrefix] {
+    let found = own.flatMap { eid in (mapCache[eid].map { [$0] } ?? []) + mapCache.descendants(of: eid, limit: .max) }
+    return Array(Set(found.filter { $0.source.rank == .learned }.map(\.eid)))
+  }
+
   /// A learned mapping whose time is nearly over is asked for again if packets use it.
   func renew(_ mapping: Mapping) {
     guard mapCache.wasUsed(mapping.eid, packetCount: compiler.packetCount(mapping.eid)), let system = mappingSystem else { return }
@@ -87,18 +98,36 @@ extension Router {
 
   // MARK: - Locators
 
+  /// Prefixes that are remembered of a locator, to be probed for when the last one goes: our choice.
+  private static let maximumProbedPrefixes = 8
+
   /// The locators of a learned mapping are probed, from now on for this EID-prefix.
   private func probe(_ mapping: Mapping) {
     guard let system = mappingSystem, system.settings.probeSeconds != nil else { return }
-    for address in mapping.target.addresses { system.prober.setTarget(address, eid: mapping.eid, now: .now) }
+    for address in mapping.target.addresses {
+      var prefixes = probedPrefixes[address, default: []]
+      prefixes.removeAll { $0 == mapping.eid }
+      probedPrefixes[address] = prefixes.suffix(Self.maximumProbedPrefixes - 1) + [mapping.eid]
+      system.prober.setTarget(address, eid: mapping.eid, now: .now)
+    }
   }
 
-  /// A mapping has gone. Its locators may be others' still: those that no other mapping names are forgotten, and those that were
-  /// probed for its EID-prefix are not until another mapping names them, for their xTR need not answer for this prefix any more.
-  func forgetLocators(of mapping: Mapping) {
-    for address in mapping.target.addresses {
-      if mappingSystem?.prober.facts(address)?.eid == mapping.eid { mappingSystem?.prober.removeTarget(address) }
-      if !compiler.isInUse(address) { locators.forget(address) }
+  /// A mapping has gone, or has been replaced by one that names `kept`. Its other locators may be other mappings' still: they are then probed
+  /// for one of these, for their xTR need not answer for this prefix any more.
+  func forgetLocators(of mapping: Mapping, keeping kept: [IPAddress] = []) {
+    for address in mapping.target.addresses where !kept.contains(address) {
+      probedPrefixes[address]?.removeAll { $0 == mapping.eid }
+      if let other = probedPrefixes[address]?.last {
+        mappingSystem?.prober.setTarget(address, eid: other, now: .now)
+        continue
+      }
+      if probedPrefixes.removeValue(forKey: address) != nil { mappingSystem?.prober.removeTarget(address) }
+      if compiler.isInUse(address) {
+        // Nobody would find out any more that it is up again.
+        locators.note(address) { ($0.probeAnsweredAt, $0.probeFailedAt) = (nil, nil) }
+      } else {
+        locators.forget(address)
+      }
     }
   }
 
@@ -138,12 +167,15 @@ extension Router {
     guard let system = mappingSystem else { return }
     let own = underlay.ownRLOCs
     let up = Set(dataPlane.ports.filter(\.isUp).flatMap(\.rlocs))
+    // A locator of ours that has lost its address is ours still, and down.
+    everOwnRLOCs.formUnion(own)
+    for port in dataPlane.ports { everOwnRLOCs.formUnion(port.configuration.rlocs ?? []) }
     var mappings: [EIDPrefix: [SiteLocator]] = [:]
     for entry in configuration.database {
       let locators = entry.locators ?? own.map { ControlLocator(address: $0) }
       guard !locators.isEmpty else { continue }
       mappings[entry.eid] = locators.map { locator in
-        let isLocal = own.contains(locator.address)
+        let isLocal = everOwnRLOCs.contains(locator.address)
         return SiteLocator(
           locator.address, priority: locator.priority, weight: locator.weight, isLocal: isLocal,
           isReachable: !isLocal || up.contains(locator.address))

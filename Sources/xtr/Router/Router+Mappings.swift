@@ -60,7 +60,7 @@ extension Router {
       revert(undo)
       throw error
     }
-    for case (_, let old?) in undo { forgetLocators(of: old) }
+    for case (let eid, let old?) in undo { forgetLocators(of: old, keeping: mapCache[eid]?.target.addresses ?? []) }
     return result
   }
 
@@ -91,6 +91,7 @@ extension Router {
   /// Makes what was changed visible, and tells who watches.
   func publishMappings(removed: [Mapping], set: [ControlMapping], owner: String) {
     compiler.publish()
+    if let system = mappingSystem, system.waiting.count > 0 { for mapping in set { system.releasePackets(coveredBy: mapping.eid) } }
     guard let server else { return }
     let watched = server.watchedKinds
     if watched.contains(.delete) { for mapping in removed { server.publish(.delete(mapping.eid, owner: mapping.source.owner)) } }

@@ -57,7 +57,9 @@ extension Router {
     site.database = new.database.map(\.eid)
     try refreshAddresses()
     let wanted = Set(new.mappings.map(\.eid))
-    let gone = mapCache.prefixes { $0 == .configuration }.filter { !wanted.contains($0) }
+    let own = Set(configuration.database.map(\.eid))
+    let become = new.database.map(\.eid).filter { !own.contains($0) }
+    let gone = learnedMappings(within: become) + mapCache.prefixes { $0 == .configuration }.filter { !wanted.contains($0) }
     let now = ContinuousClock.now
     try change(remove: gone, set: new.mappings.map { Mapping($0, source: .configuration, now: now) })
     report(compiler.refreshRLOCs())

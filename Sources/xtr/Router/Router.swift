@@ -38,6 +38,10 @@ actor Router {
   let unreachables: UnreachableListener
   /// nil: mappings are static or come over the control socket.
   var mappingSystem: MappingSystem?
+  /// The prefixes that each probed locator is known to serve, the latest last.
+  var probedPrefixes: [IPAddress: [EIDPrefix]] = [:]
+  /// Addresses that have been RLOCs of ours since the start.
+  var everOwnRLOCs: Set<IPAddress> = []
   var server: ControlServer?
   var meter = BusyMeter()
   var peers = Peers()
