@@ -9,6 +9,8 @@ public struct MapServerFile: Sendable {
   public struct Site: Sendable {
     public var name: String
     public var key: String
+    /// Accepted as well, while keys change.
+    public var otherKeys: [String] = []
     public var prefixes: [(instance: UInt32, prefix: String)]
     /// More lines of this table, "proxy-reply = true".
     public var lines: [String] = []
@@ -19,6 +21,11 @@ public struct MapServerFile: Sendable {
       self.name = name
       self.key = key
       self.prefixes = prefixes
+    }
+
+    fileprivate var keyLines: [String] {
+      guard !otherKeys.isEmpty else { return ["key = \"\(key)\""] }
+      return ["keys = [\(([key] + otherKeys).map { "{ key = \"\($0)\" }" }.joined(separator: ", "))]"]
     }
   }
 
@@ -45,7 +52,7 @@ public struct MapServerFile: Sendable {
   public var text: String {
     var text = ["[map-server]", "control-socket = \"\(controlSocket)\""] + lines
     for site in sites {
-      text += ["", "[[site]]", "name = \"\(site.name)\"", "key = \"\(site.key)\""] + site.lines
+      text += ["", "[[site]]", "name = \"\(site.name)\""] + site.keyLines + site.lines
       for prefix in site.prefixes {
         text += ["[[site.eid-prefix]]", "instance-id = \(prefix.instance)", "eid-prefix = \"\(prefix.prefix)\""]
         if site.moreSpecifics { text.append("more-specifics = true") }
