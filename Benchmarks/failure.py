@@ -23,7 +23,7 @@ FAILURES = {
         [("core", "link set core-a1 up"), ("xtr-a", "route replace 198.51.100.0/24 via 192.0.2.1")], AT_ONCE),
     "far-link-down": (
         [("xtr-b", "link set b1 down")],
-        [("xtr-b", "link set b1 up"), ("xtr-b", "route replace 192.0.2.0/24 via 198.51.100.1")], AT_ONCE),
+        [("xtr-b", "link set b1 up"), ("xtr-b", "route replace 192.0.2.0/24 via 198.51.100.1")], PROBE_SECONDS + 1),
 }
 
 
