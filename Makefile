@@ -39,6 +39,7 @@ bench: ## table beside DPDK's, engine and router beside the same in C; rows go t
 	$(MAKE) -C Benchmarks mapcache
 	$(MAKE) -C Benchmarks engine
 	$(ROOT) $(MAKE) -C Benchmarks veth
+	$(ROOT) $(MAKE) -C Benchmarks control
 
 lint: ## format, imports, hot functions, generated documents
 	@.ci/install-packages build lint

@@ -117,9 +117,10 @@ class Load:
         if line != word:
             raise RuntimeError(f"load: said {line!r} instead of {word!r}")
 
-    def run(self, rate, seconds, warm_up=0.0, watched=None):
-        """One run at `rate` packets/s (0: unlimited). With a `watched` process the result has its CPU use in the window."""
-        self.process.stdin.write(f"{int(rate)} {seconds} {warm_up}\n")
+    def run(self, rate, seconds, warm_up=0.0, watched=None, storm=()):
+        """One run at `rate` packets/s (0: unlimited). With a `watched` process the result has its CPU use in the window. With a `storm`
+        (first address as a number, step, count, place) every second packet goes to the next address of these."""
+        self.process.stdin.write(" ".join(map(str, (int(rate), seconds, warm_up, *storm))) + "\n")
         self.process.stdin.flush()
         self.expect("begin")
         before = cpu_use(watched.pid) if watched else (0, 0)

@@ -179,11 +179,7 @@ def run(options):
             memory = max(turn["memory_mb"] for turns in measured.values() for turn in turns["xtr"])
             record.add(judged([results.row("veth", "resident memory", "MB", memory)]))
     except Exception:
-        results.progress("")
-        for name in sorted(os.listdir(directory)):
-            if name.endswith(".log"):
-                with open(os.path.join(directory, name), errors="replace") as file:
-                    sys.stderr.write(f"--- end of {name}\n" + "".join(file.readlines()[-8:]))
+        results.show_logs(directory)
         raise
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -58,6 +58,20 @@ static __always_inline int isDue(struct LoadState *s) {
   return 1;
 }
 
+/// Gives every second packet the next destination of the storm; plain packets over IPv4 only.
+static __always_inline void storm(struct LoadState *s, struct iphdr *ip) {
+  if (!s->stormCount || !(s->sent & 1)) return;
+  __u32 destination = bpf_htonl(s->stormFirst + (__u32)s->stormNext * s->stormStep);
+  s->stormNext = s->stormNext + 1 < s->stormCount ? s->stormNext + 1 : 0;
+  s->stormSent++;
+  __u32 old = ip->daddr;
+  // RFC 1624: what of the sum one word was, another is.
+  __u32 sum = (__u16)~ip->check + (__u16)~old + (__u16)~(old >> 16) + (__u16)destination + (destination >> 16);
+  sum = (sum & 0xFFFF) + (sum >> 16);
+  ip->check = (__u16)~((sum & 0xFFFF) + (sum >> 16));
+  ip->daddr = destination;
+}
+
 SEC("xdp")
 int send(struct xdp_md *context) {
   __u32 zero = 0;
@@ -73,6 +87,7 @@ int send(struct xdp_md *context) {
   if (data + loadHeaderSize <= end) __builtin_memcpy(data, frame->header, loadHeaderSize);
   else if (data + loadPlainHeaderSize <= end) __builtin_memcpy(data, frame->header, loadPlainHeaderSize);
   else return XDP_DROP;
+  storm(s, (struct iphdr *)(data + sizeof(struct ethhdr)));
   s->next = place + 1 < s->frameCount ? place + 1 : 0;
   s->sent++;
   return XDP_TX;

@@ -4,9 +4,11 @@
 // `send` of load.bpf.c millions of times (BPF_PROG_TEST_RUN, live frames) and puts the frames into the sending interface;
 // `receive` counts at the receiving one, since a frame the generator counts may still be refused by the link.
 //
-// Commands on standard input, one a line: "RATE SECONDS WARM-UP", rate in packets per second, 0 for as fast as it goes. The
-// answers are "begin" and "end" around a window of SECONDS that starts WARM-UP seconds after the first packet, then one line
-// of JSON: `sent` and `received` of the whole run (equal when nothing was lost), and the same of the window.
+// Commands on standard input, one a line: "RATE SECONDS WARM-UP", rate in packets per second, 0 for as fast as it goes; or with a
+// storm "RATE SECONDS WARM-UP FIRST STEP COUNT PLACE": every second packet goes to a new address, FIRST (a number) and on in steps,
+// COUNT of them, from PLACE on; such packets need not arrive. The answers are "begin" and "end" around a window of SECONDS that
+// starts WARM-UP seconds after the first packet, then one line of JSON: `sent` and `received` of the whole run (equal when nothing
+// was lost), `storm` of those sent, and the same of the window.
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -190,6 +192,11 @@ static void attachReceiver(void) {
 
 // MARK: A run
 
+struct Storm {
+  uint32_t first, step;
+  unsigned long long count, place;
+};
+
 struct Sender {
   pthread_t thread;
   int program;
@@ -265,11 +272,12 @@ static void say(const char *line) {
   fflush(stdout);
 }
 
-static void run(uint64_t rate, double seconds, double warmUp, uint32_t frameLength) {
+static void run(uint64_t rate, double seconds, double warmUp, struct Storm storm, uint32_t frameLength) {
   struct Sender sender = {
       .program = bpf_program__fd(bpf_object__find_program_by_name(object, "send")), .frameLength = frameLength};
   struct LoadReceived zero = receivedSoFar();
-  *state = (struct LoadState){.rate = rate, .burst = burst, .frameCount = cycleLength};
+  *state = (struct LoadState){.rate = rate, .burst = burst, .frameCount = cycleLength, .stormFirst = storm.first,
+                              .stormStep = storm.step, .stormCount = storm.count, .stormNext = storm.place};
   startSender(&sender);
   usleep((useconds_t)(warmUp * 1e6));
   say("begin");
@@ -283,9 +291,10 @@ static void run(uint64_t rate, double seconds, double warmUp, uint32_t frameLeng
   say("end");
   stopSender(&sender);
   struct LoadReceived total = settled();
-  printf("{\"sent\": %llu, \"received\": %llu, \"wrong\": %llu, \"window_seconds\": %.6f, \"window_sent\": %llu, "
+  printf("{\"sent\": %llu, \"received\": %llu, \"storm\": %llu, \"wrong\": %llu, \"window_seconds\": %.6f, \"window_sent\": %llu, "
          "\"window_received\": %llu, \"window_bytes\": %llu}\n",
-         (unsigned long long)state->sent, total.packets - zero.packets, total.wrong - zero.wrong, took,
+         (unsigned long long)state->sent, total.packets - zero.packets, (unsigned long long)state->stormSent,
+         total.wrong - zero.wrong, took,
          (unsigned long long)(sentAfter - sentBefore), after.packets - before.packets, after.bytes - before.bytes);
   fflush(stdout);
 }
@@ -349,11 +358,14 @@ int main(int count, char **arguments) {
   while (fgets(line, sizeof line, stdin)) {
     unsigned long long rate;
     double seconds, warmUp;
-    if (sscanf(line, "%llu %lf %lf", &rate, &seconds, &warmUp) != 3) {
+    struct Storm storm = {0};
+    int fields = sscanf(line, "%llu %lf %lf %u %u %llu %llu", &rate, &seconds, &warmUp, &storm.first, &storm.step, &storm.count,
+                        &storm.place);
+    if (fields != 3 && fields != 7) {
       fprintf(stderr, "load: not \"RATE SECONDS WARM-UP\": %s", line);
       return 1;
     }
-    run(rate, seconds, warmUp, frameLength);
+    run(rate, seconds, warmUp, storm, frameLength);
   }
   return 0;
 }

@@ -30,6 +30,10 @@ struct LoadState {
   __u64 due;        // how many were due at `origin` … now and were sent or given up
   __u64 next;       // place in the cycle
   __u64 sent;
+  __u64 stormCount; // destinations of the storm, every second packet: 0 for none
+  __u64 stormNext;  // place among them
+  __u64 stormSent;  // of `sent`
+  __u32 stormFirst, stormStep;  // addresses, host order
 };
 
 /// Per CPU. `wrong` are frames that the load cannot have caused; they go to the kernel.

@@ -3,6 +3,7 @@
 // A UDP socket on one of our addresses, for sending: NIO reads from a duplicate of it. Sending is ours because NIO closes a channel that the
 // kernel refuses a datagram (no route to an address that somebody put into a request, a firewall's word); here that costs the datagram.
 
+import CLinux
 import ControlPlane
 import Glibc
 import NIOCore
