@@ -110,7 +110,7 @@ class ControlBed:
     # Programs
 
     def start(self, name, *arguments, label):
-        log = open(os.path.join(self.directory, f"{label}.log"), "a")
+        log = open(os.path.join(self.directory, f"{label}.log"), "w")  # anew: readiness is read from it
         command = ["nice", "-n", "-20", "ip", "netns", "exec", self.namespace(name), *arguments]  # ahead of whatever else runs here
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.processes.append(process)
