@@ -14,7 +14,6 @@ from veth import FULL, QUICK, Scenario, overloaded, search_ndr
 ENCAP = Scenario("encap", "64")
 SHARE = 0.4             # of the NDR, each of the two
 MEMORY_LIMIT_MB = 64    # over idle
-TRIALS = 4              # of a second each
 # What the storm's destinations are: first, step, how many.
 STORMS = {
     "silent": (11 << 24, 1, 1 << 24),                                       # the map-resolver does not answer
@@ -61,7 +60,7 @@ def measure_storm(options, directory):
             load = Load(testbed, ENCAP, 4341)
             wait_until_forwarding(load, router, "xtr")
             ndr = search_ndr(load, router, overloaded(load, router, plan)["received_mpps"], plan)
-            rows += storm_rows(f"storm/{kind}", load, router, ndr, storm, 1 if options.quick else TRIALS)
+            rows += storm_rows(f"storm/{kind}", load, router, ndr, storm, plan)
             load.close()
             testbed.stop(router)
             if server:
@@ -71,17 +70,19 @@ def measure_storm(options, directory):
     return rows
 
 
-def storm_rows(name, load, router, ndr, storm, trials):
-    """The flow alone at the same sum of rates first: what the machine loses anyway."""
+def storm_rows(name, load, router, ndr, storm, plan):
+    """The flow alone at the same sum of rates first: what the machine loses anyway. Short trials, some of which fall between its pauses."""
     first, step, count = storm
-    alone = [flow_loss(load, 2 * SHARE * ndr * 1e6, 1) for _ in range(trials)]
+    rate, trials = 2 * SHARE * ndr * 1e6, plan.trials
+    alone = [flow_loss(load, rate, plan.trial) for _ in range(trials)]
     idle = resident_memory(router.pid)
-    beside = [flow_loss(load, 2 * SHARE * ndr * 1e6, 1, (first, step, count, trial * count // trials)) for trial in range(trials)]
+    beside = [flow_loss(load, rate, plan.trial, (first, step, count, trial * count // trials)) for trial in range(trials)]
     memory = max(peak_memory(router.pid), resident_memory(router.pid)) - idle
     lost = [lost for lost, _, _ in beside]
     made = results.row(name, "flow's packets lost, best trial", "packets", min(lost))
     before = ", ".join(str(lost) for lost, _, _ in alone)
-    note = (f"NDR {ndr:.3g} Mpps; {beside[0][2]} new destinations a second; trials lost {', '.join(map(str, lost))} of {beside[0][1]}, "
+    note = (f"NDR {ndr:.3g} Mpps; {beside[0][2] / plan.trial:.0f} new destinations a second; "
+            f"trials lost {', '.join(map(str, lost))} of {beside[0][1]}, "
             f"without the storm at the same rate {before} of {alone[0][1]}")
     return [results.with_bar(made, "value", "≤", 0) | {"note": note},
             results.with_bar(results.row(name, "memory over idle", "MB", memory), "value", "≤", MEMORY_LIMIT_MB)]
