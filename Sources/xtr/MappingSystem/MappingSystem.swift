@@ -146,7 +146,8 @@ final class MappingSystem {
 
   // MARK: - Time
 
-  /// What is due. The router calls it ten times a second; while there is more to do than a turn does, it goes on after other work.
+  /// What is due. The router calls it ten times a second; in between it comes back by itself when something is due, so that a probe's patience
+  /// is not a tick longer than it says.
   func time() {
     let now = ContinuousClock.now
     waiting.tick(now: now)
@@ -155,10 +156,13 @@ final class MappingSystem {
     perform(prober.tick(now: now))
     perform(solicitor.tick(now: now))
     perform(subscriber.tick(now: now))
-    let deadlines = [resolver.nextDeadline(now), prober.nextDeadline(now), solicitor.nextDeadline(now), subscriber.nextDeadline(now)]
-    guard !isGoingOn, deadlines.contains(where: { $0.map { $0 <= now } ?? false }) else { return }
+    let deadlines = [
+      registrar.nextDeadline, resolver.nextDeadline(now), prober.nextDeadline(now), solicitor.nextDeadline(now),
+      subscriber.nextDeadline(now),
+    ]
+    guard !isGoingOn, let next = deadlines.compactMap(\.self).min(), next < now + .milliseconds(100) else { return }
     isGoingOn = true
-    eventLoop.assumeIsolated().execute { [weak self] in
+    eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(max(.milliseconds(1), now.duration(to: next)))) { [weak self] in
       self?.isGoingOn = false
       self?.time()
     }
