@@ -47,7 +47,7 @@ extension Netns {
         try restart(bed, by: signal)
         #expect(try registered(bed) == before)
         #expect(try bed.ping(.ipv6).isComplete, "an EID that was not known before")
-        let result = try traffic.finish()
+        let result = try bed.finish(traffic)
         #expect(result.isClean, "\(result)")
       }
     }
@@ -65,7 +65,7 @@ extension Netns {
         #expect(try bed.ping(.ipv6).isComplete)
         let mapping = try bed.requireMapping("\(bed.sites.siteB.eidPrefix(.ipv6))")
         #expect(mapping.owner == "\(bed.sites.siteB.rloc(.ipv4))", "without proxy-reply the site itself answers: \(mapping)")
-        let result = try traffic.finish()
+        let result = try bed.finish(traffic)
         #expect(result.isClean, "\(result)")
       }
     }
@@ -87,7 +87,7 @@ extension Netns {
         let start = ContinuousClock.now
         try bed.eventually("an answer", within: .seconds(30)) { try bed.ping(.ipv6, count: 1).isComplete }
         print("map-server back: a new EID is reached after \(ContinuousClock.now - start)")
-        let result = try traffic.finish()
+        let result = try bed.finish(traffic)
         #expect(result.isClean, "\(result)")
       }
     }
