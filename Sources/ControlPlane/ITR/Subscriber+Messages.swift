@@ -107,7 +107,9 @@ extension Subscriber {
     subscriptions[slot]?.state = .declined
     subscriptions[slot]?.tries = 0
     subscriptions[slot]?.firstNonce = nil
-    deadlines.schedule(slot, at: now + Self.declinedInterval)
+    // A negative answer that is over sooner says when it is worth to ask again.
+    let minutes = judged.mappings.map(\.ttlMinutes).min() ?? 0
+    deadlines.schedule(slot, at: now + min(Self.declinedInterval, .seconds(60 * Int64(max(minutes, 1)))))
     return [.install(judged.mappings), .subscription(subscription.eid, .declined)] + refusals
   }
 

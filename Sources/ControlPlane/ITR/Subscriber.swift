@@ -6,7 +6,7 @@
 //        configured                    Map-Notify with the nonce of a try
 //      ─────────────▶ asking ─────────────────────────────────────────────▶ subscribed ◀─┐ confirmed again
 //                     │    ▲                                                   │  │      │ in half the mapping's time,
-//           Map-Reply │    │ 15 min      three tries without an answer,        │  └──────┘ after 5 min at the latest
+//           Map-Reply │    │ its TTL,    three tries without an answer,        │  └──────┘ after 5 min at the latest
 //                     ▼    │             or the server has ended it            │
 //                    declined              asking ◀────────────────────────────┘
 //

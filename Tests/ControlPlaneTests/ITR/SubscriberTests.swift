@@ -202,6 +202,16 @@ import Wire
     #expect(try request(subscriber.tick(now: at(900.1)).datagrams.first).nonce == nonce + 1)
   }
 
+  @Test func `C12 a server that declines by a negative Map-Reply is asked again when that is over`() throws {
+    for (minutes, seconds) in [(UInt32(1), 60.1), (0, 60.1), (5, 300.1), (1440, 900.1)] {
+      var subscriber = subscriber()
+      let nonce = try request(subscriber.tick(now: start).datagrams.first).nonce
+      let hole = EIDRecord(Self.prefix, ttl: minutes, action: .nativelyForward)
+      _ = subscriber.receive(MapReply(nonce: nonce, records: [hole]), Sample.arrival, now: at(0.1))
+      #expect(subscriber.nextDeadline(at(1)) == at(seconds), "\(minutes) minutes")
+    }
+  }
+
   @Test func `C12 a confirmation may be about a hole around the prefix, and is told from its neighbours' by the nonce`() throws {
     let prefixes = [eid("10.2.0.0/24"), eid("10.2.1.0/24"), eid("10.2.2.0/24")]
     var subscriber = subscriber(prefixes)
