@@ -124,6 +124,9 @@ final class ForwardingCompiler {
 
   func isInUse(_ rloc: IPAddress) -> Bool { rlocs[rloc] != nil }
 
+  /// Whether packets to a locator in use get as far as its next hop.
+  func hasGoodWay(to rloc: IPAddress) -> Bool { rlocs[rloc]?.path.quality == .good }
+
   /// Makes all changes visible at once.
   func publish() {
     if haveSpacesChanged { publisher.setLocalSpaces(databases.filter { $1.mappingsWithin == 0 && locals[$0] != nil }.keys) }

@@ -148,12 +148,13 @@ extension Router {
     }
   }
 
-  /// ICMP messages have come: those about a packet that we could have sent concern us (RFC 9300 section 10).
+  /// ICMP messages have come: those about a packet that we could have sent concern us (RFC 9300 section 10). Where our own next hop does not
+  /// answer they are our kernel's, and say nothing of the locator that we do not know from the neighbour.
   func heardUnreachable() {
     let own = Set(underlay.ownRLOCs)
     for message in unreachables.receive() {
       guard own.contains(message.source), message.destinationPort == LISPPort.data, message.sourcePort >= 49152,
-        compiler.isInUse(message.destination)
+        compiler.hasGoodWay(to: message.destination)
       else { continue }
       locators.note(message.destination) { $0.unreachableAt = .now }
       mappingSystem?.prober.probeNow(message.destination, now: .now)
