@@ -62,7 +62,7 @@ public struct LearnedMapping: Hashable, Sendable {
 
 extension IPAddress {
   /// Whether packets can be tunnelled to it: a unicast address that means the same everywhere (rule C9).
-  var canBeLocator: Bool { !(isUnspecified || isLoopback || isMulticast || isBroadcast || isLinkLocal) }
+  var canBeLocator: Bool { locatorFault == nil }
 }
 
 extension NegativeAction {

@@ -56,6 +56,16 @@ public enum IPAddress: Hashable, Sendable, Comparable {
     }
   }
 
+  /// Why packets cannot be tunnelled to this address, in words; nil: they can (rule C9, and what means nothing beyond a link).
+  public var locatorFault: String? {
+    if isUnspecified { return "the unspecified address" }
+    if isMulticast { return "a multicast address" }
+    if isBroadcast { return "the broadcast address" }
+    if isLoopback { return "a loopback address" }
+    if isLinkLocal { return "a link-local address" }
+    return nil
+  }
+
   /// 4 or 16 octets, most significant first.
   public var octets: [UInt8] {
     switch self {

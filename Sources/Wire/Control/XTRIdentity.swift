@@ -18,6 +18,14 @@ public struct XTRIdentity: Hashable, Sendable {
     self.siteID = siteID
   }
 
+  /// From an xTR-ID as `description` shows it, 32 hexadecimal digits; nil for anything else.
+  public init?(xtrID text: some StringProtocol, siteID: UInt64 = 0) {
+    guard text.utf8.count == 32, let high = UInt64(text.prefix(16), radix: 16), let low = UInt64(text.suffix(16), radix: 16) else {
+      return nil
+    }
+    self.init(xtrIDHigh: high, xtrIDLow: low, siteID: siteID)
+  }
+
   init(parsing reader: inout ControlReader) throws(WireError) {
     xtrIDHigh = try reader.u64(.xtrIdentity)
     xtrIDLow = try reader.u64(.xtrIdentity)

@@ -315,18 +315,6 @@ struct ConfigurationReader {
   }
 }
 
-extension IPAddress {
-  /// Why packets cannot be sent to this address as a locator; nil: they can. `xtr map add` uses it, too.
-  var locatorFault: String? {
-    if isUnspecified { return "the unspecified address" }
-    if isMulticast { return "a multicast address" }
-    if isBroadcast { return "the broadcast address" }
-    if isLoopback { return "a loopback address" }
-    if isLinkLocal { return "a link-local address" }
-    return nil
-  }
-}
-
 /// Remembers where a value stood first, to tell about the second place.
 struct FirstPlaces<Value: Hashable> {
   private var places: [Value: String] = [:]

@@ -122,12 +122,11 @@ extension ConfigurationReader {
       if table.has("site-id"), !table.has("xtr-id") { table.problem("site-id", "expected xtr-id with it, which is missing") }
       return nil
     }
-    let digits = Array(text.utf8)
-    guard digits.count == 32, let high = UInt64(text.prefix(16), radix: 16), let low = UInt64(text.suffix(16), radix: 16) else {
+    guard let identity = XTRIdentity(xtrID: text, siteID: UInt64(siteID)) else {
       table.problem("xtr-id", "expected 32 hexadecimal digits, found \"\(text)\"")
       return nil
     }
-    return XTRIdentity(xtrIDHigh: high, xtrIDLow: low, siteID: UInt64(siteID))
+    return identity
   }
 }
 

@@ -143,10 +143,8 @@ extension XTRName {
       return
     }
     let parts = text.split(separator: "/")
-    guard parts.count == 2, parts[0].utf8.count == 32, let high = UInt64(parts[0].prefix(16), radix: 16),
-      let low = UInt64(parts[0].suffix(16), radix: 16), let site = UInt64(parts[1])
-    else { return nil }
-    self = .id(XTRIdentity(xtrIDHigh: high, xtrIDLow: low, siteID: site))
+    guard parts.count == 2, let site = UInt64(parts[1]), let identity = XTRIdentity(xtrID: parts[0], siteID: site) else { return nil }
+    self = .id(identity)
   }
 }
 

@@ -31,8 +31,7 @@ final class ControlSockets {
   private var bound: [IPAddress: Bound] = [:]
   /// Being bound.
   private var pending: Set<IPAddress> = []
-  private var wanted: Set<IPAddress> = []
-  /// The order in which addresses are taken for datagrams that name none.
+  /// Those to be bound, in the order in which they are taken for datagrams that name none.
   private var order: [IPAddress] = []
   /// Those that could not be bound, so that each is told of once.
   private var refused: Set<IPAddress> = []
@@ -49,13 +48,12 @@ final class ControlSockets {
   /// The addresses that are bound, in order.
   var addresses: [IPAddress] { bound.keys.sorted() }
 
-  /// Binds what is new and closes what is gone; datagrams that name no address leave from the first of their family. The future completes when every new address is bound or refused; a refusal is logged and tried
-  /// again at the next call, and by `retry`.
+  /// Binds what is new and closes what is gone; datagrams that name no address leave from the first of their family. The future completes
+  /// when every new address is bound or refused; a refusal is logged and tried again at the next call, and by `retry`.
   @discardableResult
   func listen(on order: [IPAddress]) -> EventLoopFuture<Void> {
     let addresses = Set(order)
     self.order = order
-    wanted = addresses
     refused.formIntersection(addresses)
     for (address, gone) in bound where !addresses.contains(address) {
       bound[address] = nil
@@ -66,7 +64,7 @@ final class ControlSockets {
   }
 
   /// Tries again what was refused or has closed. Called every few seconds.
-  func retry() { if !wanted.isSubset(of: bound.keys) { listen(on: order) } }
+  func retry() { if !order.allSatisfy({ bound[$0] != nil }) { listen(on: order) } }
 
   private func bind(_ address: IPAddress) -> EventLoopFuture<Void> {
     let socket: DatagramSocket
@@ -96,7 +94,7 @@ final class ControlSockets {
 
   private func opened(_ new: Bound, _ address: IPAddress) {
     pending.remove(address)
-    guard wanted.contains(address) else { return new.channel.close(promise: nil) }
+    guard order.contains(address) else { return new.channel.close(promise: nil) }
     refused.remove(address)
     bound[address] = new
     let id = ObjectIdentifier(new.channel)
