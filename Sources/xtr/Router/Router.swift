@@ -158,14 +158,21 @@ actor Router {
     }
   }
 
-  /// Packets that the workers could not finish. Bounded, so that a storm of them cannot keep the event loop from the rest.
-  /// Returns whether there may be more.
+  /// Packets that are taken of a worker at once, and how often in a turn of the event loop.
+  private static let punts = (atOnce: 16, times: 16)
+
+  /// Packets that the workers could not finish. Bounded, so that a storm of them cannot keep the event loop from the rest, and in small parts: a
+  /// worker that has to share its core with us waits no longer than its rings last. Returns whether there may be more.
   private func takePunts() -> Bool {
-    var more = false
-    for worker in dataPlane.workers {
-      if worker.puntRing.pop(limit: 256, { exceptions.handle($0) }) == 256 { more = true }
+    for _ in 0..<Self.punts.times {
+      var more = false
+      for worker in dataPlane.workers {
+        if worker.puntRing.pop(limit: Self.punts.atOnce, { exceptions.handle($0) }) == Self.punts.atOnce { more = true }
+      }
+      guard more else { return false }
+      sched_yield()
     }
-    return more
+    return true
   }
 
   private func punted() {
