@@ -11,8 +11,8 @@
 //
 //   1  operator           up or down, because he said so.
 //   2  ICMP unreachable   about an outer packet of ours, and no probe answered since: down at once. It could be forged or pass soon, so
-//                         it is to be verified (RFC 9300 section 10): where locators are probed, `wantsProbe` asks for a probe now,
-//                         and its answer lifts the mark; where they are not, the mark lapses after a minute.
+//                         it is to be verified (RFC 9300 section 10): where locators are probed, a probe is sent now, and its answer lifts
+//                         the mark and makes further ones count for nothing for a minute; where they are not, the mark lapses after a minute.
 //   3  probes             the newest outcome: unanswered is down, answered is up. An answer is the only evidence that goes both ways
 //                         and carries a nonce (RFC 9301 section 7.1): what follows are hints, and do not contradict it.
 //   4  echo-nonce         asked for and not echoed within the window: down (RFC 9300 section 10.1).
@@ -39,8 +39,10 @@ public struct LocatorEvidence: Sendable, Equatable {
 
   /// Nil as long as he leaves it to the router.
   public var operatorWord: OperatorWord?
-  /// When the last ICMP unreachable came that quotes an outer packet of ours to this address.
+  /// When the last ICMP unreachable came that counts.
   public var unreachableAt: ContinuousClock.Instant?
+  /// When a probe was answered that an ICMP unreachable had been the reason for.
+  public var refutedAt: ContinuousClock.Instant?
   /// When the last RLOC-probe was answered.
   public var probeAnsweredAt: ContinuousClock.Instant?
   /// When the prober last gave up: all its tries went unanswered.
@@ -55,10 +57,20 @@ public struct LocatorEvidence: Sendable, Equatable {
   /// enough for a forged one, or a route that was away for a moment, to do no lasting harm.
   public static let unreachableLapse = Duration.seconds(60)
 
-  /// Whether an ICMP unreachable has not been verified by a probe yet.
-  public var wantsProbe: Bool {
-    guard let unreachableAt else { return false }
-    return [probeAnsweredAt, probeFailedAt].allSatisfy { $0.map { $0 < unreachableAt } ?? true }
+  /// How long no ICMP unreachable counts after one that a probe has shown to be wrong: who forges them, once a second and with the right
+  /// addresses, would keep a locator down for good otherwise. A probe then says within a second what an honest one wanted to say.
+  public static let refutationLapse = Duration.seconds(60)
+
+  /// An ICMP unreachable has come that quotes an outer packet of ours to this address.
+  public mutating func noteUnreachable(at now: ContinuousClock.Instant) {
+    if let refutedAt, now < refutedAt + Self.refutationLapse { return }
+    unreachableAt = now
+  }
+
+  /// A probe has been answered that was sent at `sentAt`.
+  public mutating func noteAnswer(at now: ContinuousClock.Instant, sentAt: ContinuousClock.Instant) {
+    if let mark = standingMark, mark <= sentAt, probeFailedAt.map({ $0 < mark }) ?? true { refutedAt = now }
+    probeAnsweredAt = now
   }
 
   /// When the verdict changes by itself; nil: it does not.

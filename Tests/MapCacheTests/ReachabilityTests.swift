@@ -105,19 +105,30 @@ private let rows = [
     #expect(known.locator.lapse(isProbed: false) == nil)
   }
 
-  @Test func `an ICMP unreachable asks for a probe until one is answered or given up`() {
-    var locator = LocatorEvidence()
-    #expect(!locator.wantsProbe)
-    locator.unreachableAt = ago(5)
-    #expect(locator.wantsProbe)
-    locator.probeAnsweredAt = ago(6)
-    locator.probeFailedAt = ago(7)
-    #expect(locator.wantsProbe, "these were before")
-    locator.probeFailedAt = ago(4)
-    #expect(!locator.wantsProbe)
-    locator.probeFailedAt = nil
-    locator.probeAnsweredAt = ago(4)
-    #expect(!locator.wantsProbe)
+  @Test func `after a probe has refuted an ICMP unreachable, no other counts for a minute`() {
+    var known = Case()
+    known.locator.noteUnreachable(at: ago(70))
+    known.locator.noteAnswer(at: ago(69), sentAt: ago(70))
+    known.locator.noteUnreachable(at: ago(10))
+    #expect(known.verdict(isProbed: true) == .probeAnswered, "the probe of 69 s ago")
+    known.locator.probeFailedAt = ago(8)
+    #expect(known.verdict(isProbed: true) == .probeUnanswered, "the one that it was a reason for has the word")
+    known.locator.noteUnreachable(at: ago(9) + .nanoseconds(1))
+    #expect(known.verdict(isProbed: true) == .unreachable, "the minute is over")
+  }
+
+  @Test func `an ICMP unreachable is refuted by no probe that was sent before it, and by none after a failed one`() {
+    var early = Case()
+    early.locator.noteUnreachable(at: ago(10))
+    early.locator.noteAnswer(at: ago(9), sentAt: ago(11))
+    early.locator.noteUnreachable(at: ago(8))
+    #expect(early.verdict(isProbed: true) == .unreachable)
+    var confirmed = Case()
+    confirmed.locator.noteUnreachable(at: ago(10))
+    confirmed.locator.probeFailedAt = ago(9)
+    confirmed.locator.noteAnswer(at: ago(3), sentAt: ago(4))
+    confirmed.locator.noteUnreachable(at: ago(2))
+    #expect(confirmed.verdict(isProbed: true) == .unreachable)
   }
 
   @Test func `it is up where nothing speaks against it, and each verdict is one sentence`() {

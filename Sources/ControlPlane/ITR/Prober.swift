@@ -10,8 +10,9 @@
 //     │    └ answered: up, and the next round comes after 0.8 … 1 interval
 //
 // So a failure is known at most an interval and 0.9 s after it happened. Where the round trip is long, a probe waits half as long again
-// as that for its answer, instead of 300 ms. A locator that is down gets one probe a round: for six rounds at the interval, then
-// for six at twice, then at four times the interval. A failure that is mended soon is forgotten soon, and what is gone for good costs little.
+// as that for its answer, instead of 300 ms: as the shorter of the last two, for one answer may have waited for a link to come back. A locator
+// that is down gets one probe a round: for six rounds at the interval, then for six at twice, then at four times the interval. A failure
+// that is mended soon is forgotten soon, and what is gone for good costs little.
 //
 // An answer counts for its own probe only, whose nonce is valid until the next round begins; so the round-trip time is that of one probe. The
 // first rounds are spread over an interval, and all probes together are bounded per second: too many locators stretch the interval.
@@ -55,6 +56,8 @@ public struct Prober: Sendable {
     var lastSentAt: Instant?
     var lastAnswerAt: Instant?
     var roundTrip: Duration?
+    /// The shorter of the last two.
+    var usualRoundTrip: Duration?
     /// Whether the next deadline is that of a probe's answer, or that of a new round.
     var isWaiting = false
     /// Whether someone else has said that it is down: the next answer is news, even of one that is up.
@@ -92,7 +95,7 @@ public struct Prober: Sendable {
     rate = RateLimit(perSecond: settings.probesPerSecond, burst: settings.burst)
   }
 
-  /// Our own RLOCs, in the order of preference: probes leave from the first of the locator's family.
+  /// Our own RLOCs, in the order of preference: a probe leaves from the first of the locator's family, unless `tick` is told better.
   public mutating func setRLOCs(_ addresses: [IPAddress]) { own = OwnRLOCs(addresses) }
 
   /// The RLOCs in use, each with an EID-prefix that it serves. What is known of those that stay is kept. O(n)
@@ -137,7 +140,8 @@ public struct Prober: Sendable {
   // MARK: - Time
 
   /// Sends the probes that are due and says which locators have not answered. At most 256 at a time: the next deadline is then in the past.
-  public mutating func tick(now: Instant) -> [ITRAction] {
+  /// `source` is the RLOC of ours that packets to a locator leave from, as far as that is known: probes shall go the way that they go.
+  public mutating func tick(now: Instant, source: (_ rloc: IPAddress) -> IPAddress? = { _ in nil }) -> [ITRAction] {
     var actions: [ITRAction] = []
     for _ in 0..<Self.tickCount {
       guard let (slot, deadline) = deadlines.first, deadline <= now, let target = targets[slot] else { break }
@@ -145,7 +149,7 @@ public struct Prober: Sendable {
         if let action = endRound(slot, now) { actions.append(action) }
       } else {
         guard rate.take(now) else { break }
-        if let datagram = send(slot, now) { actions.append(.send(datagram)) }
+        if let datagram = send(slot, now, source) { actions.append(.send(datagram)) }
       }
     }
     return actions
@@ -154,14 +158,14 @@ public struct Prober: Sendable {
   private func probesInRound(_ target: Target) -> Int { target.state == .down ? 1 : Self.probesPerRound }
 
   /// The next probe of a round, or the first of a new one. nil when we have no RLOC of the family: the next round may.
-  private mutating func send(_ slot: UInt32, _ now: Instant) -> Datagram? {
+  private mutating func send(_ slot: UInt32, _ now: Instant, _ source: (_ rloc: IPAddress) -> IPAddress?) -> Datagram? {
     guard var target = targets[slot] else { return nil }
     if !target.isWaiting {
       for probe in target.sent { nonces[probe.nonce] = nil }
       target.sent = []
     }
     defer { targets[slot] = target }
-    guard let source = own.first(of: target.rloc.family) else {
+    guard let source = source(target.rloc) ?? own.first(of: target.rloc.family) else {
       target.isWaiting = false
       deadlines.schedule(slot, at: now + settings.interval)
       return nil
@@ -179,7 +183,7 @@ public struct Prober: Sendable {
 
   /// How long a probe's answer may take before the next probe is sent.
   private func patience(_ target: Target) -> Duration {
-    min(max(Self.shortestPatience, target.roundTrip.map { $0 * 3 / 2 } ?? .zero), Self.longestPatience)
+    min(max(Self.shortestPatience, target.usualRoundTrip.map { $0 * 3 / 2 } ?? .zero), Self.longestPatience)
   }
 
   /// No probe of the round was answered. Their nonces are valid still: what comes late says that the locator is up.
@@ -216,6 +220,7 @@ public struct Prober: Sendable {
     target.state = .up
     target.silentRounds = 0
     target.lastAnswerAt = now
+    target.usualRoundTrip = min(roundTrip, target.roundTrip ?? roundTrip)
     target.roundTrip = roundTrip
     targets[slot] = target
     answers += 1

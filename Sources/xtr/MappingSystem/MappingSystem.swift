@@ -27,7 +27,9 @@ final class MappingSystem {
   /// A packet whose mapping has come: it goes the way that the mapping says.
   var release: (WaitingPacket) -> Void = { _ in }
   /// What probes found about a locator.
-  var probed: (_ rloc: IPAddress, _ isUp: Bool) -> Void = { _, _ in }
+  var probed: (_ rloc: IPAddress, _ finding: ProbeFinding) -> Void = { _, _ in }
+  /// The RLOC of ours that the data plane's packets to a locator leave from.
+  var source: (_ rloc: IPAddress) -> IPAddress? = { _ in nil }
   /// The learned prefixes in the map-cache that contain an EID-prefix or lie in it; some, if there are many.
   var learned: (EIDPrefix) -> [EIDPrefix] = { _ in [] }
 
@@ -153,7 +155,7 @@ final class MappingSystem {
     waiting.tick(now: now)
     perform(registrar.tick(now: now))
     perform(resolver.tick(now: now))
-    perform(prober.tick(now: now))
+    perform(prober.tick(now: now, source: source))
     perform(solicitor.tick(now: now))
     perform(subscriber.tick(now: now))
     let deadlines = [
@@ -220,7 +222,7 @@ final class MappingSystem {
       case .send(let datagram): sockets?.send(datagram)
       case .install(let mappings): install(mappings)
       case .gaveUp(let eid): waiting.drop(coveredBy: eid, .unanswered)
-      case .reachability(let rloc, let isUp, _): probed(rloc, isUp)
+      case .reachability(let rloc, _, let finding): probed(rloc, finding)
       case .ask(let eid): perform(resolver.solicited(eid, now: .now))
       case .subscription(let eid, let state): log.info("subscription to \(eid): \(state.rawValue)")
       case .store(let eid, let nonce): nonces?.noteSubscription(eid, nonce)

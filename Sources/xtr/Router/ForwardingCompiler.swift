@@ -127,6 +127,9 @@ final class ForwardingCompiler {
   /// Whether packets to a locator in use get as far as its next hop.
   func hasGoodWay(to rloc: IPAddress) -> Bool { rlocs[rloc]?.path.quality == .good }
 
+  /// The RLOC of ours that packets to a locator in use leave from; nil without a way to it.
+  func source(to rloc: IPAddress) -> IPAddress? { rlocs[rloc]?.path.template?.tunnel?.source }
+
   /// Makes all changes visible at once.
   func publish() {
     if haveSpacesChanged { publisher.setLocalSpaces(databases.filter { $1.mappingsWithin == 0 && locals[$0] != nil }.keys) }

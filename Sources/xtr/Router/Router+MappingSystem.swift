@@ -23,9 +23,16 @@ extension Router {
     exceptions.onMissedPacket = { [self] item, source, destination in assumeIsolated { $0.missed(item, source, destination) } }
     system.install = { [self] mappings in assumeIsolated { $0.install(mappings) } }
     system.release = { [exceptions] in exceptions.release($0.bytes, to: $0.destination, $0.instanceID, port: $0.port) }
-    system.probed = { [locators] rloc, isUp in
-      locators.note(rloc) { if isUp { $0.probeAnsweredAt = .now } else { $0.probeFailedAt = .now } }
+    system.probed = { [locators] rloc, finding in
+      let now = ContinuousClock.now
+      locators.note(rloc, now: now) { known in
+        switch finding {
+        case .answered(let roundTrip): known.noteAnswer(at: now, sentAt: now - roundTrip)
+        case .unanswered: known.probeFailedAt = now
+        }
+      }
     }
+    system.source = { [compiler] in compiler.source(to: $0) }
     system.learned = { [self] eid in assumeIsolated { $0.learned(around: eid) } }
     system.configure(settings)
     refreshRegistrations()
@@ -156,7 +163,7 @@ extension Router {
       guard own.contains(message.source), message.destinationPort == LISPPort.data, message.sourcePort >= 49152,
         compiler.hasGoodWay(to: message.destination)
       else { continue }
-      locators.note(message.destination) { $0.unreachableAt = .now }
+      locators.note(message.destination) { $0.noteUnreachable(at: .now) }
       mappingSystem?.prober.probeNow(message.destination, now: .now)
     }
   }

@@ -318,6 +318,8 @@ actor Router {
     for (address, path) in turned {
       let isUsable = path.quality == .good
       log.notice("RLOC \(address) is \(isUsable ? "usable" : "unusable: \(path.state.rawValue)")")
+      // What probes have found while there was no way to it says nothing now.
+      if isUsable { mappingSystem?.prober.probeNow(address, now: .now) }
       server?.publish(isUsable ? .reach(address) : .badreach(address, reason: path.state.rawValue))
     }
   }

@@ -114,6 +114,28 @@ import Wire
     #expect(roundTrip == .milliseconds(1200))
   }
 
+  @Test func `C7 one answer that was held up on its way does not make the prober patient`() throws {
+    var prober = prober()
+    let first = try request(prober.tick(now: at(10)).datagrams.first)
+    _ = prober.receive(answer(first), now: at(10.001))
+    let late = try request(prober.tick(now: at(20.1)).datagrams.first)
+    _ = prober.receive(answer(late), now: at(22))
+    #expect(prober.facts(Sample.remote)?.roundTrip == .milliseconds(1900))
+    #expect(prober.tick(now: at(32.1)).datagrams.count == 1)
+    #expect(prober.nextDeadline(at(32.1)) == at(32.4))
+  }
+
+  @Test func `C7 E18 a probe leaves from the RLOC that packets to the locator leave from, else from the first of its family`() throws {
+    var prober = prober([Sample.remote, address("203.0.113.10")])
+    let way = address("192.0.2.200")
+    let datagrams = prober.tick(now: at(10)) { $0 == Sample.remote ? way : nil }.datagrams
+    let sources = Dictionary(uniqueKeysWithValues: datagrams.map { ($0.destination.address, $0.source) })
+    #expect(sources == [Sample.remote: way, address("203.0.113.10"): Sample.ownRLOC])
+    for datagram in datagrams {
+      #expect(try request(datagram).itrRLOCs == [.ip(try #require(datagram.source))], "the answer comes that way")
+    }
+  }
+
   @Test func `C7 an answer without a nonce of the round, doubled, or not authoritative changes nothing`() throws {
     var prober = prober()
     let first = try request(prober.tick(now: at(10)).datagrams.first)
