@@ -158,6 +158,32 @@ public struct ProbeEntry: Codable, Sendable, Hashable {
   }
 }
 
+/// An EID-prefix that a router is subscribed to (RFC 9437).
+public struct SubscriptionEntry: Codable, Sendable, Hashable {
+  public var instanceID: UInt32
+  public var eidPrefix: String
+  /// "asking", "subscribed", "declined" or "leaving".
+  public var state: String
+  /// Who confirmed it.
+  public var mapServer: String?
+  public var lastRequestSecondsAgo: Double?
+  public var lastNotifySecondsAgo: Double?
+  public var nextTryInSeconds: Double?
+
+  public init(
+    instanceID: UInt32, eidPrefix: String, state: String, mapServer: String?, lastRequestSecondsAgo: Double?, lastNotifySecondsAgo: Double?,
+    nextTryInSeconds: Double?
+  ) {
+    self.instanceID = instanceID
+    self.eidPrefix = eidPrefix
+    self.state = state
+    self.mapServer = mapServer
+    self.lastRequestSecondsAgo = lastRequestSecondsAgo
+    self.lastNotifySecondsAgo = lastNotifySecondsAgo
+    self.nextTryInSeconds = nextTryInSeconds
+  }
+}
+
 /// How often something happened, and what it means.
 public struct CountedReason: Codable, Sendable, Hashable {
   public var reason: String
@@ -186,10 +212,14 @@ public struct ControlPlaneStatus: Codable, Sendable, Equatable {
   public var unresolved: [CountedReason]
   /// Requests under way.
   public var outstanding: Int
+  /// What the router has asked, probed and told; what occurred.
+  public var events: [CountedReason]
+  public var subscriptions: [SubscriptionEntry]
 
   public init(
     addresses: [String], mapResolvers: [String] = [], received: UInt64, sent: UInt64, refused: [CountedReason], waiting: Int = 0,
-    released: UInt64 = 0, unresolved: [CountedReason] = [], outstanding: Int = 0
+    released: UInt64 = 0, unresolved: [CountedReason] = [], outstanding: Int = 0, events: [CountedReason] = [],
+    subscriptions: [SubscriptionEntry] = []
   ) {
     self.addresses = addresses
     self.mapResolvers = mapResolvers
@@ -200,5 +230,7 @@ public struct ControlPlaneStatus: Codable, Sendable, Equatable {
     self.released = released
     self.unresolved = unresolved
     self.outstanding = outstanding
+    self.events = events
+    self.subscriptions = subscriptions
   }
 }

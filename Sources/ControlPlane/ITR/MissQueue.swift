@@ -26,6 +26,8 @@ public enum MissDrop: String, Sendable, CaseIterable, Hashable {
   case timedOut = "timed-out"
   /// The mapping system does not answer, or has withdrawn the prefix.
   case unanswered
+  /// The answer found no room in the map-cache or in the forwarding table.
+  case noRoom = "no-room"
   case tooManyRequests = "too-many-requests"
   case noMapResolver = "no-map-resolver"
 }

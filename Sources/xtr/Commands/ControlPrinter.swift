@@ -66,8 +66,24 @@ enum ControlPrinter {
         "\(counted(status.outstanding, "request")) under way, \(counted(status.waiting, "packet")) waiting, "
           + "\(grouped(status.released)) released when the answer came")
     }
-    return [lines.joined(separator: "\n"), text(status.refused, of: "MESSAGES REFUSED", empty: "no message was refused")]
-      .joined(separator: "\n\n") + (status.unresolved.isEmpty ? "" : "\n\n" + text(status.unresolved, of: "PACKETS GIVEN UP", empty: ""))
+    var parts = [lines.joined(separator: "\n")]
+    if !status.events.isEmpty { parts.append(text(status.events, of: "TIMES", empty: "")) }
+    parts.append(text(status.refused, of: "MESSAGES REFUSED", empty: "no message was refused"))
+    if !status.unresolved.isEmpty { parts.append(text(status.unresolved, of: "PACKETS GIVEN UP", empty: "")) }
+    if !status.subscriptions.isEmpty { parts.append(text(status.subscriptions)) }
+    return parts.joined(separator: "\n\n")
+  }
+
+  private static func text(_ rows: [SubscriptionEntry]) -> String {
+    var table = TextTable(
+      ("INSTANCE", .right), ("SUBSCRIBED TO", .left), ("STATE", .left), ("MAP-SERVER", .left), ("LAST REQUEST", .right),
+      ("LAST NOTIFY", .right), ("NEXT TRY", .right))
+    for row in rows {
+      table.add(
+        "\(row.instanceID)", row.eidPrefix, row.state, row.mapServer ?? "", ago(row.lastRequestSecondsAgo), ago(row.lastNotifySecondsAgo),
+        ahead(row.nextTryInSeconds))
+    }
+    return table.text(empty: "")
   }
 
   private static func text(_ reasons: [CountedReason], of what: String, empty: String) -> String {

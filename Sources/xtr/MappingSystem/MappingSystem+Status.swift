@@ -35,7 +35,35 @@ extension MappingSystem {
     return ControlPlaneStatus(
       addresses: sockets?.addresses.map(\.description) ?? [], mapResolvers: settings.mapResolvers.map(\.description), received: received,
       sent: sockets?.sent ?? 0, refused: refused.ordered, waiting: waiting.count, released: waiting.taken, unresolved: unresolved.ordered,
-      outstanding: resolver.outstandingCount)
+      outstanding: resolver.outstandingCount, events: events, subscriptions: subscriptions())
+  }
+
+  private func subscriptions() -> [SubscriptionEntry] {
+    let now = ContinuousClock.now
+    return subscriber.facts.map { SubscriptionEntry($0, now) }
+  }
+
+  private var events: [CountedReason] {
+    let asked = resolver.counters
+    return [
+      ("map-requests", asked.requestsSent, "Map-Requests for EIDs, tries included"),
+      ("resolved", asked.repliesAccepted, "Map-Replies that answered one"),
+      ("given-up", asked.gaveUp, "EIDs that nobody answered for in ten tries"),
+      ("too-many", asked.tooMany, "requests that did not leave: too many a second, or under way"),
+      ("probes", prober.probesSent, "probes of locators"), ("probes-answered", prober.answers, "answers to them"),
+      ("solicitations", solicitor.sent, "SMRs to sites that use a mapping of ours that has changed"),
+    ]
+    .map { CountedReason(reason: $0.0, count: $0.1, meaning: $0.2) }.filter { $0.count > 0 }
+  }
+}
+
+extension SubscriptionEntry {
+  fileprivate init(_ facts: SubscriptionFacts, _ now: Instant) {
+    self.init(
+      instanceID: facts.eid.instanceID.rawValue, eidPrefix: "\(facts.eid.prefix)", state: facts.state.rawValue,
+      mapServer: facts.server.map { "\($0)" }, lastRequestSecondsAgo: facts.lastRequestAt.map { (now - $0) / .seconds(1) },
+      lastNotifySecondsAgo: facts.lastNotifyAt.map { (now - $0) / .seconds(1) },
+      nextTryInSeconds: facts.nextTryAt.map { max(0, now.duration(to: $0) / .seconds(1)) })
   }
 }
 
@@ -74,6 +102,7 @@ extension MissDrop {
     case .queueFullTotal: "as many packets as may wait were waiting"
     case .timedOut: "waited too long for an answer"
     case .unanswered: "the mapping system does not answer for this EID"
+    case .noRoom: "the answer found no room: the map-cache or the forwarding table is full"
     case .tooManyRequests: "too many EIDs are being asked for, or too many a second"
     case .noMapResolver: "the configuration has no map-resolver"
     }

@@ -52,12 +52,14 @@ final class MappingSystem {
   /// The RLOCs that the machines were last told of.
   private var rlocs: [IPAddress] = []
 
-  /// `rlocs`: our own at the start; the first of them names us where the configuration does not.
-  init(_ settings: Settings, rlocs: [IPAddress], eventLoop: any EventLoop, log: Logger) throws(SQLiteError) {
+  /// `rlocs`: our own at the start; the first of them names us where the configuration does not, and without any the address of a port.
+  init(
+    _ settings: Settings, rlocs: [IPAddress], macAddress: MACAddress, eventLoop: any EventLoop, log: Logger
+  ) throws(SQLiteError) {
     self.settings = settings
     self.eventLoop = eventLoop
     self.log = log
-    let identity = settings.identity ?? XTRIdentity(of: rlocs.first)
+    let identity = settings.identity ?? XTRIdentity(of: rlocs.first, or: macAddress)
     var limits = Resolver.Limits()
     limits.requestsPerSecond = settings.requestsPerSecond
     resolver = Resolver(limits: limits)
@@ -100,14 +102,13 @@ final class MappingSystem {
     }
   }
 
-  /// Other servers and prefixes to subscribe to.
+  /// Other servers and prefixes to subscribe to. `update` then registers at these servers.
   func configure(_ settings: Settings) {
     self.settings = settings
     resolver.setResolvers(settings.mapResolvers)
     subscriber.setResolvers(settings.mapResolvers)
     subscriber.setKey(settings.mapServers.first?.key)
     subscriber.setSubscriptions(settings.subscriptions.map(\.eid), now: .now)
-    register()
   }
 
   private func register() {
@@ -262,12 +263,15 @@ extension WireError {
 }
 
 extension XTRIdentity {
-  /// An xTR-ID that two xTRs do not share: an address of ours, an IPv4 one as IPv6 maps it; without one, any number.
-  fileprivate init(of rloc: IPAddress?) {
+  /// An xTR-ID that two xTRs do not share and that is the same at the next start: an address of ours, an IPv4 one as IPv6 maps it; without
+  /// one, the link-local address that a port's MAC address makes (RFC 4291 appendix A).
+  fileprivate init(of rloc: IPAddress?, or mac: MACAddress) {
     switch rloc {
     case .v4(let address)?: self.init(xtrIDHigh: 0, xtrIDLow: 0xFFFF_0000_0000 | UInt64(address.rawValue))
     case .v6(let address)?: self.init(xtrIDHigh: address.high, xtrIDLow: address.low)
-    case nil: self.init(xtrIDHigh: .random(in: 1...(.max)), xtrIDLow: .random(in: 0...(.max)))
+    case nil:
+      let (vendor, number) = (mac.rawValue >> 24, mac.rawValue & 0xFF_FFFF)
+      self.init(xtrIDHigh: 0xFE80 << 48, xtrIDLow: (vendor ^ 0x02_0000) << 40 | 0xFFFE << 24 | number)
     }
   }
 }

@@ -65,15 +65,10 @@ extension Router: ControlService {
 
   private func delete(_ prefixes: [EIDPrefix]) throws -> Int {
     let prefixes = Set(prefixes).sorted()
-    var removed: [Mapping] = []
-    for eid in prefixes {
-      guard let mapping = mapCache[eid] else {
-        throw ControlFailure(.notFound, "\(eid) is not in the map-cache: `xtr map list` shows what is")
-      }
-      removed.append(mapping)
+    for eid in prefixes where mapCache[eid] == nil {
+      throw ControlFailure(.notFound, "\(eid) is not in the map-cache: `xtr map list` shows what is")
     }
-    try change(remove: prefixes, set: [])
-    publishMappings(removed: removed, set: [], owner: "")
+    publishMappings(removed: try change(remove: prefixes, set: []).removed, set: [], owner: "")
     return prefixes.count
   }
 
@@ -86,10 +81,9 @@ extension Router: ControlService {
       case .instance(let instance): mapCache.prefixes(in: instance) { $0 != .configuration }
       }
     let gone = inScope.filter { !kept.contains($0) }
-    let removed = gone.compactMap { mapCache[$0] }
     let now = ContinuousClock.now
-    try change(remove: gone, set: mappings.map { Mapping($0, source: source, now: now) })
-    publishMappings(removed: removed, set: mappings, owner: source.owner)
+    let outcome = try change(remove: gone, set: mappings.map { Mapping($0, source: source, now: now) })
+    publishMappings(removed: outcome.removed, set: mappings, owner: source.owner)
     return gone.count + mappings.count
   }
 

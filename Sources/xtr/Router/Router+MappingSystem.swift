@@ -17,7 +17,8 @@ extension Router {
     locators.turned = { [self] rloc, verdict in assumeIsolated { $0.turned(rloc, verdict) } }
     compiler.verdict = { [locators] in locators.verdict($0) }
     guard let settings = configuration.mappingSystem else { return }
-    let system = try MappingSystem(settings, rlocs: underlay.ownRLOCs, eventLoop: eventLoop, log: log)
+    let mac = dataPlane.ports.first { $0.configuration.role.facesCore }?.macAddress ?? MACAddress(rawValue: 0)
+    let system = try MappingSystem(settings, rlocs: underlay.ownRLOCs, macAddress: mac, eventLoop: eventLoop, log: log)
     mappingSystem = system
     locators.isProbed = { [unowned system] in system.prober.facts($0) != nil }
     exceptions.onMissedPacket = { [self] item, source, destination in assumeIsolated { $0.missed(item, source, destination) } }
@@ -62,25 +63,38 @@ extension Router {
     let new = learned.filter { !$0.isRemoval && !own.contains($0.eid) }.map {
       Mapping(eid: $0.eid, target: $0.target, source: .learned(from: $0.answeredBy.address), ttlMinutes: $0.ttlMinutes, now: .now)
     }
-    let refused: Set<EIDPrefix>
-    do { refused = Set(try change(remove: gone, set: new).refused.map(\.mapping.eid)) } catch {
-      log.error("mappings of the mapping system: \(error)")
+    let outcome: ChangeOutcome
+    do { outcome = try change(remove: gone, set: new) } catch {
+      reportFullTable(error)
+      for mapping in new { mappingSystem?.waiting.drop(coveredBy: mapping.eid, .noRoom) }
       return
     }
     compiler.publish()
     for removal in learned where removal.isRemoval { mappingSystem?.waiting.drop(coveredBy: removal.eid, .unanswered) }
+    let refused = Set(outcome.refused.map(\.mapping.eid))
     for mapping in new {
       // Where somebody of a higher rank has said something else, that is what the packets follow. What says to ask again, or found no room,
       // would only make them miss again.
       if let stands = mapCache[mapping.eid], stands.target != .negative(.sendMapRequest) {
         mappingSystem?.releasePackets(coveredBy: mapping.eid)
       } else {
-        mappingSystem?.waiting.drop(coveredBy: mapping.eid, .unanswered)
+        mappingSystem?.waiting.drop(coveredBy: mapping.eid, refused.contains(mapping.eid) ? .noRoom : .unanswered)
       }
-      guard !refused.contains(mapping.eid), mapCache[mapping.eid] != nil else { continue }
-      probe(mapping)
-      if server?.watchedKinds.contains(.add) == true { server?.publish(.add(ControlMapping(mapping), owner: mapping.source.owner)) }
     }
+    let stand = new.filter { !refused.contains($0.eid) && mapCache[$0.eid] != nil }
+    for mapping in stand { probe(mapping) }
+    tell(removed: outcome.removed)
+    for mapping in stand { tell(removed: [], set: [ControlMapping(mapping)], owner: mapping.source.owner) }
+  }
+
+  /// Between two lines in the log about replies that found no room: a full table meets with a storm of them.
+  private static let fullTableSilence = Duration.seconds(60)
+
+  private func reportFullTable(_ error: any Error) {
+    let now = ContinuousClock.now
+    if let last = fullTableReportedAt, now - last < Self.fullTableSilence { return }
+    fullTableReportedAt = now
+    log.error("mappings of the mapping system: \(error)")
   }
 
   /// Enough for an SMR to name: where one prefix covers more that was learned, the others are asked for with the next.

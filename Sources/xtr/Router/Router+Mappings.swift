@@ -19,8 +19,8 @@ extension Router {
   struct ChangeOutcome {
     /// Mappings that were not set, and why: nothing of theirs has changed.
     var refused: [(mapping: Mapping, outcome: MapCache.SetOutcome)] = []
-    /// Learned mappings that went to make room.
-    var evicted: [Mapping] = []
+    /// What is not there any more: what was to be removed, and learned mappings that went to make room.
+    var removed: [Mapping] = []
   }
 
   /// How many learned mappings go for one new one, where the maximum has been lowered: it is reached step by step.
@@ -35,13 +35,15 @@ extension Router {
     do {
       for eid in remove {
         try compiler.remove(eid)
-        if let old = mapCache.remove(eid) { undo.append((eid, old)) }
+        guard let old = mapCache.remove(eid) else { continue }
+        undo.append((eid, old))
+        result.removed.append(old)
       }
       for mapping in set {
         for _ in 0..<Self.maximumEvictions where mapCache.needsRoom(for: mapping) {
           guard let old = try evict() else { break }
           undo.append((old.eid, old))
-          result.evicted.append(old)
+          result.removed.append(old)
         }
         let outcome = mapCache.set(mapping)
         switch outcome {
@@ -53,7 +55,7 @@ extension Router {
         }
         try compiler.set(mapping.eid, mapping.target)
       }
-      if site.concerns(remove) || site.concerns(set.lazy.map(\.eid)) || site.concerns(result.evicted.lazy.map(\.eid)) {
+      if site.concerns(set.lazy.map(\.eid)) || site.concerns(result.removed.lazy.map(\.eid)) {
         try site.refresh(hiddenBy: mapCache)
       }
     } catch {
@@ -92,6 +94,11 @@ extension Router {
   func publishMappings(removed: [Mapping], set: [ControlMapping], owner: String) {
     compiler.publish()
     if let system = mappingSystem, system.waiting.count > 0 { for mapping in set { system.releasePackets(coveredBy: mapping.eid) } }
+    tell(removed: removed, set: set, owner: owner)
+  }
+
+  /// Tells who watches of changes that have been published.
+  func tell(removed: [Mapping], set: [ControlMapping] = [], owner: String = "") {
     guard let server else { return }
     let watched = server.watchedKinds
     if watched.contains(.delete) { for mapping in removed { server.publish(.delete(mapping.eid, owner: mapping.source.owner)) } }

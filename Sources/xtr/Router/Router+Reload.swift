@@ -61,10 +61,11 @@ extension Router {
     let become = new.database.map(\.eid).filter { !own.contains($0) }
     let gone = learnedMappings(within: become) + mapCache.prefixes { $0 == .configuration }.filter { !wanted.contains($0) }
     let now = ContinuousClock.now
-    try change(remove: gone, set: new.mappings.map { Mapping($0, source: .configuration, now: now) })
+    let outcome = try change(remove: gone, set: new.mappings.map { Mapping($0, source: .configuration, now: now) })
     report(compiler.refreshRLOCs())
     try site.refresh(hiddenBy: mapCache)
     compiler.publish()
+    tell(removed: outcome.removed)
     try applyRules()
   }
 }

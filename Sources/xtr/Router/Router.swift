@@ -40,6 +40,8 @@ actor Router {
   var mappingSystem: MappingSystem?
   /// The prefixes that each probed locator is known to serve, the latest last.
   var probedPrefixes: [IPAddress: [EIDPrefix]] = [:]
+  /// When the log last said that a mapping of the mapping system found no room.
+  var fullTableReportedAt: ContinuousClock.Instant?
   /// Addresses that have been RLOCs of ours since the start.
   var everOwnRLOCs: Set<IPAddress> = []
   var server: ControlServer?
