@@ -61,7 +61,7 @@ extension MapCache {
   package func checkInvariants() -> [String] {
     var wrong = trie.checkInvariants().map { "trie: \($0)" }
     var used = Set<UInt32>()
-    var learned = 0
+    var (learned, negative, onClock) = (0, 0, 0)
     var (targetUsers, sourceUsers): ([UInt32: Int], [UInt32: Int]) = ([:], [:])
     var item = trie.next(after: nil)
     while let (prefix, slot) = item {
@@ -72,13 +72,18 @@ extension MapCache {
       if record.key.expires != isScheduled(slot) { wrong.append("I3: \(prefix)") }
       let isLearned = sources[record.source]?.rank == .learned
       if isLearned { learned += 1 }
-      let position = Int(record.clockPosition)
-      let isOnClock = position < clock.count && clock[position] == slot
+      if isLearned, isNegative(slot) { negative += 1 }
+      let (position, slots) = (Int(record.clockPosition), isNegative(slot) ? negativeClock.slots : positiveClock.slots)
+      let isOnClock = position < slots.count && slots[position] == slot
+      if isOnClock { onClock += 1 }
       if isOnClock != (isLearned && !limits.reserves(prefix)) { wrong.append("I4: \(prefix)") }
       item = trie.next(after: prefix)
     }
     if learned != learnedCount { wrong.append("I4: \(learned) learned, \(learnedCount) counted") }
-    if clock.count > learned { wrong.append("I4: the clock has \(clock.count) entries") }
+    if negative != negativeCount { wrong.append("I4: \(negative) negative ones, \(negativeCount) counted") }
+    if onClock != positiveClock.slots.count + negativeClock.slots.count {
+      wrong.append("I4: the clocks have others than the entries on them")
+    }
     if Set(prefixes { _ in true }).count != count { wrong.append("I2: not all entries are in the lists of their sources") }
     for (number, users) in targetUsers where targets.userCount(number) != users { wrong.append("I2: target \(number)") }
     for (number, users) in sourceUsers where sources.userCount(number) != users { wrong.append("I2: source \(number)") }

@@ -9,7 +9,7 @@
 //      targets     lists of locators and actions, each kept once
 //      sources     who gave the entries, each kept once, with a list through the records of those it gave
 //      deadlines   what expires next
-//      clock       the learned entries that may be evicted, and the hand that looks for one (MapCache+Eviction)
+//      clocks      the learned entries that may be evicted, those with locators and the negative ones (MapCache+Eviction)
 //
 // With a million entries that is about 64 bytes of trie, 64 of record and 28 of deadline each.
 //
@@ -17,7 +17,7 @@
 // I1  The trie leads from each entry's prefix to its slot, and to nothing else; every slot is used or free.
 // I2  A slot is in the list of its source, and its source and target are retained once for it.
 // I3  A slot has a deadline exactly when it has a TTL.
-// I4  In the clock are the learned entries outside the reserved prefixes, each once, at the position its record names.
+// I4  On the clock of its kind is each learned entry outside the reserved prefixes, once, at the position its record names.
 
 import Wire
 
@@ -37,13 +37,15 @@ public final class MapCache {
   /// What the records' times count from: the arrival of the first entry.
   private var origin: ContinuousClock.Instant?
 
-  /// Slots of learned entries that may be evicted, and the position of the hand.
-  var clock: ContiguousArray<UInt32> = []
-  var hand = 0
+  /// The learned entries that may be evicted, with locators and without.
+  var positiveClock = EvictionClock()
+  var negativeClock = EvictionClock()
   /// Learned entries, those included that cannot be evicted.
-  public private(set) var learnedCount = 0
-  /// A lower maximum takes effect as new entries are learned. O(n) where the reserved prefixes change.
-  public var limits: Limits { didSet { refillClock() } }
+  public internal(set) var learnedCount = 0
+  /// The negative ones among them.
+  public internal(set) var negativeCount = 0
+  /// A lower maximum takes effect as new entries are learned. O(n)
+  public var limits: Limits { didSet { refillClocks() } }
 
   /// An empty one.
   public init(limits: Limits = Limits()) { self.limits = limits }
@@ -54,7 +56,7 @@ public final class MapCache {
   /// Bytes of memory that it holds, apart from the distinct targets and sources.
   public var byteCount: Int {
     trie.byteCount + records.capacity * MemoryLayout<Record>.stride + deadlines.byteCount
-      + (heads.capacity + clock.capacity) * MemoryLayout<UInt32>.stride
+      + (heads.capacity + positiveClock.slots.capacity + negativeClock.slots.capacity) * MemoryLayout<UInt32>.stride
   }
 
   /// The mapping of exactly this prefix.
@@ -157,9 +159,7 @@ extension MapCache {
     if next != Record.none { records[Int(next)].previous = slot }
     heads[source] = slot
     if let due = mapping.renewal ?? mapping.deadline { deadlines.schedule(slot, at: due) }
-    guard mapping.source.rank == .learned else { return }
-    learnedCount += 1
-    if !limits.reserves(mapping.eid) { wind(slot) }
+    if mapping.source.rank == .learned { wind(slot) }
   }
 
   /// Takes a record out of everything but the trie.
@@ -168,8 +168,7 @@ extension MapCache {
     if record.previous == Record.none { heads[Int(record.source)] = record.next } else { records[Int(record.previous)].next = record.next }
     if record.next != Record.none { records[Int(record.next)].previous = record.previous }
     deadlines.cancel(slot)
-    unwind(slot)
-    if sources[record.source]?.rank == .learned { learnedCount -= 1 }
+    if sources[record.source]?.rank == .learned { unwind(slot) }
     targets.release(record.target)
     sources.release(record.source)
   }

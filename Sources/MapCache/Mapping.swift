@@ -68,6 +68,13 @@ extension Mapping {
     case locators([Locator])
     case negative(NegativeAction)
 
+    public var isNegative: Bool {
+      switch self {
+      case .locators: false
+      case .negative: true
+      }
+    }
+
     /// Sorts the locators.
     public init(_ locators: [Locator]) { self = .locators(locators.sorted { $0.address < $1.address }) }
   }

@@ -190,7 +190,7 @@ private func mapping(_ eid: EIDPrefix, ttlMinutes: UInt32? = nil, owner: String 
   @Test(arguments: [1, 2, 3] as [UInt64])
   func `after any changes it holds what a dictionary holds, and no more`(seed: UInt64) throws {
     var random = SplitMix64(seed: seed)
-    let cache = MapCache(limits: MapCache.Limits(maximumLearned: 20, reserved: EIDPrefixSet([try eid("10.3.0.0/16")])))
+    let cache = MapCache(limits: MapCache.Limits(maximumLearned: 20, maximumNegative: 8, reserved: EIDPrefixSet([try eid("10.3.0.0/16")])))
     var plain: [EIDPrefix: Mapping] = [:]
     let sources = [
       MappingSource.configuration, .control("a"), .control("b"), .learned(from: try address("192.0.2.1")),
@@ -208,10 +208,11 @@ private func mapping(_ eid: EIDPrefix, ttlMinutes: UInt32? = nil, owner: String 
       switch random.below(step / 300 & 1 == 0 ? 4 : 8) {
       case 0, 1, 2:
         let outcome = cache.set(new)
-        let learned = plain.values.count { $0.source.rank == .learned }
+        let learned = plain.values.filter { $0.source.rank == .learned }
+        let isFull = learned.count == 20 || new.target.isNegative && learned.count { $0.target.isNegative } >= 8
         if let old, old.source.rank == .assigned, new.source.rank == .learned {
           #expect(outcome == .outranked(by: old.source))
-        } else if old == nil, new.source.rank == .learned, learned == 20 {
+        } else if old == nil, new.source.rank == .learned, isFull {
           #expect(outcome == .full)
         } else {
           #expect(outcome == old.map { .replaced($0) } ?? .added)

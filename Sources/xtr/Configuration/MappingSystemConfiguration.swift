@@ -42,6 +42,8 @@ extension Configuration {
   /// Bounds of what is learned from the mapping system.
   struct MapCache: Sendable, Equatable {
     var maximum = 1_000_000
+    /// Of these, negative ones; nil: an eighth.
+    var maximumNegative: Int?
     /// Mappings in these are never given up for others.
     var reserved: [EIDPrefix] = []
   }
@@ -73,8 +75,9 @@ extension ConfigurationReader {
 
   func mapCache(_ root: TableReader) -> Configuration.MapCache {
     var cache = Configuration.MapCache()
-    guard let table = root.table("map-cache", keys: ["maximum", "reserved"]) else { return cache }
+    guard let table = root.table("map-cache", keys: ["maximum", "maximum-negative", "reserved"]) else { return cache }
     cache.maximum = table.integer("maximum", in: 1...10_000_000) ?? cache.maximum
+    cache.maximumNegative = table.integer("maximum-negative", in: 1...10_000_000)
     cache.reserved = table.tables("reserved", keys: ["instance-id", "eid-prefix"]).compactMap(eid)
     return cache
   }

@@ -219,7 +219,9 @@ extension Router {
 }
 
 extension Configuration.MapCache {
-  var limits: MapCache.Limits { MapCache.Limits(maximumLearned: maximum, reserved: EIDPrefixSet(reserved)) }
+  var limits: MapCache.Limits {
+    MapCache.Limits(maximumLearned: maximum, maximumNegative: maximumNegative, reserved: EIDPrefixSet(reserved))
+  }
 }
 
 extension ControlMapping {

@@ -41,7 +41,7 @@ extension Router {
       }
       for mapping in set {
         for _ in 0..<Self.maximumEvictions where mapCache.needsRoom(for: mapping) {
-          guard let old = try evict() else { break }
+          guard let old = try evict(for: mapping) else { break }
           undo.append((old.eid, old))
           result.removed.append(old)
         }
@@ -66,9 +66,9 @@ extension Router {
     return result
   }
 
-  /// Removes the learned mapping that is to go first; nil when none may.
-  private func evict() throws(StateError) -> Mapping? {
-    guard let eid = mapCache.victim(packetCount: compiler.packetCount) else { return nil }
+  /// Removes the learned mapping that is to go first for another; nil when none may.
+  private func evict(for mapping: Mapping) throws(StateError) -> Mapping? {
+    guard let eid = mapCache.victim(for: mapping, packetCount: compiler.packetCount) else { return nil }
     try compiler.remove(eid)
     return mapCache.remove(eid)
   }
