@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Mappings and local EIDs in, forwarding state out. Keeps what the engine's tables were made from, shares what is equal:
-// one template per RLOC, one set per list of locators, one template and set per host of the site. Owned by Router.
+// one template per RLOC, one set per list of locators, one template and set per host of the site (ForwardingCompiler+Locals). Owned by Router.
 
 import ControlAPI
 import DataPlane
@@ -17,19 +17,19 @@ final class ForwardingCompiler {
   private let workers: () -> [WorkerCounters]
   /// What is known of a locator besides the way to it.
   var verdict: (IPAddress) -> Reachability = { _ in .assumed }
-  private var counterBlocks = CounterBlocks()
+  var counterBlocks = CounterBlocks()
   private var rlocs: [IPAddress: RLOC] = [:]
   private var sets: [Mapping.Target: CompiledSet] = [:]
   /// The same by their handles: the forwarding state itself says which one a mapping has, and by its handle whether it is a mapping.
   private var setsByHandle: [SetHandle: CompiledSet] = [:]
-  private var locals: [EIDPrefix: CompiledLocal] = [:]
-  private var databases: [EIDPrefix: Database] = [:]
-  private var databasePrefixes = EIDPrefixSet([])
-  private var haveSpacesChanged = false
+  var locals: [EIDPrefix: CompiledLocal] = [:]
+  var databases: [EIDPrefix: Database] = [:]
+  var databasePrefixes = EIDPrefixSet([])
+  var haveSpacesChanged = false
   /// Counters that no mapping has any more after the next publication.
-  private var retired: [CounterRun] = []
-  private var hosts: [NextHopKey: Host] = [:]
-  private var bareLocalSet: SetHandle?
+  var retired: [CounterRun] = []
+  var hosts: [NextHopKey: Host] = [:]
+  var bareLocalSet: SetHandle?
   private var lookupFailure: NetlinkError?
 
   /// An RLOC in use.
@@ -56,7 +56,7 @@ final class ForwardingCompiler {
     }
   }
 
-  private final class CompiledSet {
+  final class CompiledSet {
     let target: Mapping.Target
     let handle: SetHandle
     var users = 0
@@ -68,46 +68,9 @@ final class ForwardingCompiler {
   }
 
   /// A mapping as the forwarding state has it.
-  private struct CompiledMapping {
+  struct CompiledMapping {
     var set: CompiledSet
     var counters: CounterRun
-  }
-
-  /// A local EID-prefix, or a host or subnet within one whose next hop is known.
-  struct Local: Equatable {
-    /// nil: through the kernel.
-    var nextHop: NextHopKey?
-    /// The database prefix whose counter it uses.
-    var database: EIDPrefix
-  }
-
-  /// One of our own EID-prefixes.
-  private struct Database {
-    var counters: CounterRun
-    /// Mappings of the same prefix or of prefixes in it: they say that something has moved away. Without any, every address in it is ours.
-    var mappingsWithin: Int
-  }
-
-  private struct CompiledLocal {
-    var local: Local
-    var counters: UInt32
-    var set: SetHandle
-    /// The host whose use count it holds; nil when delivery is the kernel's.
-    var host: NextHopKey?
-  }
-
-  private final class Host {
-    let template: TemplateHandle
-    let set: SetHandle
-    var users = 1
-
-    init(_ header: HeaderTemplate, _ publisher: ForwardingPublisher) throws(StateError) {
-      template = try publisher.addTemplate(header)
-      do { set = try publisher.addSet(LocatorSet(.local, [LocatorChoice(ordinal: 0, template: template, weight: 1)])) } catch {
-        publisher.removeTemplate(template)
-        throw error
-      }
-    }
   }
 
   init(publisher: ForwardingPublisher, underlay: Underlay, kernel: KernelView, workers: @escaping () -> [WorkerCounters]) {
@@ -149,7 +112,7 @@ final class ForwardingCompiler {
   // MARK: - Mappings
 
   /// The mapping of exactly this prefix, not a local entry.
-  private func mapping(_ eid: EIDPrefix) -> CompiledMapping? {
+  func mapping(_ eid: EIDPrefix) -> CompiledMapping? {
     guard let (handle, first) = publisher.mapping(eid), let set = setsByHandle[handle] else { return nil }
     return CompiledMapping(set: set, counters: CounterRun(first: first, count: set.target.counterCount))
   }
@@ -350,84 +313,6 @@ final class ForwardingCompiler {
     for (address, rloc) in rlocs { if let key = rloc.path.nextHop { users[key, default: []].append("\(address)") } }
     for (prefix, local) in locals { if let key = local.local.nextHop { users[key, default: []].append("\(prefix)") } }
     return users
-  }
-
-  // MARK: - Local EIDs
-
-  /// Makes the local part of the table exactly `wanted`; a mapping of the same prefix goes before. `mappingsWithin` says how many there
-  /// are of a prefix or of prefixes in it.
-  func setLocals(
-    _ wanted: [EIDPrefix: Local], mappingsWithin: (EIDPrefix) -> Int, template: (NextHopKey) -> HeaderTemplate?
-  ) throws(StateError) {
-    let own = Set(wanted.values.map(\.database))
-    defer {
-      databasePrefixes = EIDPrefixSet(databases.keys)
-      haveSpacesChanged = true
-    }
-    for prefix in own where databases[prefix] == nil {
-      databases[prefix] = Database(counters: try counterBlocks.allocate(1), mappingsWithin: mappingsWithin(prefix))
-    }
-    for (eid, local) in wanted { try setLocal(eid, local, template) }
-    for eid in locals.keys where wanted[eid] == nil { try removeLocal(eid) }
-    for (prefix, database) in databases where !own.contains(prefix) {
-      databases[prefix] = nil
-      retired.append(database.counters)
-    }
-  }
-
-  private func setLocal(_ eid: EIDPrefix, _ local: Local, _ template: (NextHopKey) -> HeaderTemplate?) throws(StateError) {
-    let old = locals[eid]
-    if old?.local == local { return }
-    let (set, host) = try localSet(local.nextHop, template)
-    let new = CompiledLocal(local: local, counters: databases[local.database]?.counters.first ?? 0, set: set, host: host)
-    if mapping(eid) == nil {
-      do { try publisher.setMapping(eid, set: set, counters: new.counters) } catch {
-        releaseHost(host)
-        throw error
-      }
-    }
-    locals[eid] = new
-    if let old { releaseHost(old.host) }
-  }
-
-  private func removeLocal(_ eid: EIDPrefix) throws(StateError) {
-    guard let old = locals[eid] else { return }
-    if mapping(eid) == nil { try publisher.removeMapping(eid) }
-    locals[eid] = nil
-    releaseHost(old.host)
-  }
-
-  /// The set of a next hop, whose use it counts, or the one that leaves delivery to the kernel.
-  private func localSet(
-    _ nextHop: NextHopKey?, _ template: (NextHopKey) -> HeaderTemplate?
-  ) throws(StateError) -> (set: SetHandle, host: NextHopKey?) {
-    guard let nextHop, let header = template(nextHop) else {
-      if let bareLocalSet { return (bareLocalSet, nil) }
-      let set = try publisher.addSet(LocatorSet(.local))
-      bareLocalSet = set
-      return (set, nil)
-    }
-    if let host = hosts[nextHop] {
-      host.users += 1
-      return (host.set, nextHop)
-    }
-    let host = try Host(header, publisher)
-    hosts[nextHop] = host
-    return (host.set, nextHop)
-  }
-
-  private func releaseHost(_ nextHop: NextHopKey?) {
-    guard let nextHop, let host = hosts[nextHop] else { return }
-    host.users -= 1
-    guard host.users == 0 else { return }
-    hosts[nextHop] = nil
-    publisher.removeSet(host.set)
-    publisher.removeTemplate(host.template)
-  }
-
-  /// New link-layer addresses for the site's hosts.
-  func refreshHosts(template: (NextHopKey) -> HeaderTemplate?) {
-    for (key, host) in hosts { if let header = template(key) { publisher.replaceTemplate(host.template, header) } }
   }
 }
 
