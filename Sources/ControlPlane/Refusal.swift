@@ -17,6 +17,7 @@ public enum Refusal: String, Sendable, CaseIterable, Hashable {
   case notSubscribed = "not-subscribed"
   case notCached = "not-cached"
   case tooMany = "too-many"
+  case tooOften = "too-often"
 
   /// One sentence for an operator.
   public var meaning: String {
@@ -34,6 +35,7 @@ public enum Refusal: String, Sendable, CaseIterable, Hashable {
     case .notSubscribed: "a publication for an EID-prefix that we did not subscribe to"
     case .notCached: "a solicit-map-request for an EID that is not in the map-cache"
     case .tooMany: "a bound of this machine was reached: its sender has to come again"
+    case .tooOften: "its answer goes to another address than the sender's, or is much longer than it, and that address has had its share"
     }
   }
 }

@@ -215,7 +215,25 @@ import Wire
       MapServerEvent.refused(site: site, .wrongKey, from: MapServerRig.etr, count: count)
     }
     #expect(lines == expected)
-    #expect(rig.server.siteViews.map { $0.lastRefusal?.reason } == [.wrongKey, .wrongKey])
+  }
+
+  @Test func `C8 what was refused last of each site is told with its sender, its reason and its time`() {
+    var rig = MapServerRig()
+    #expect(rig.server.lastRefusals(now: rig.now) == [])
+    let wrong = AuthenticationKey(id: 1, secret: [1])
+    for _ in 0..<3 { rig.register([MapServerRig.record("[7]10.2.0.0/24", ["192.0.2.1"])], key: wrong) }
+    rig.wait(.seconds(20))
+    rig.register("10.9.0.0/25")
+    rig.register("10.1.0.0/24", ["127.0.0.1"])
+    rig.register("172.16.0.0/24")
+    rig.wait(.seconds(10))
+    let seen = rig.server.lastRefusals(now: rig.now)
+    #expect(seen.map(\.site) == [nil, "A", "B"])
+    #expect(seen.map(\.reason) == [.unknownSite, .badLocator, .wrongKey])
+    #expect(seen.map(\.count) == [1, 1, 3] && seen.map(\.ago) == [.seconds(10), .seconds(10), .seconds(30)])
+    #expect(seen.allSatisfy { $0.from == MapServerRig.etr })
+    _ = rig.server.replaceSites([MapServerRig.sites[0]], now: rig.now)
+    #expect(rig.server.lastRefusals(now: rig.now).map(\.site) == [nil, "A"], "a site that is gone is not shown")
   }
 
   @Test func `registrations and xTRs beyond the bounds are refused`() {

@@ -46,6 +46,13 @@ import Wire
     #expect(got.flags == .toETR)
     #expect((got.message, got.inner, got.sourcePort) == (sent.message, sent.inner, sent.sourcePort))
     #expect(rig.refusal(rig.datagrams[0].payload, from: MapServerRig.itr) == .notForUs, "it does not go round")
+    var asked: [Endpoint] = []
+    for _ in 0..<3 {
+      rig.receive(request, from: MapServerRig.itr)
+      asked += rig.datagrams.map(\.destination)
+    }
+    let others = ["192.0.2.2", "192.0.2.1", "192.0.2.3"]
+    #expect(asked == others.map { Endpoint(address($0)) }, "one that is silent is not asked again before the others were")
     record.locators[2].flags = []
     rig.register([record], [])
     rig.receive(request, from: MapServerRig.itr)
@@ -86,6 +93,60 @@ import Wire
     #expect(rig.datagrams.map(\.source) == [MapServerRig.serverAddress])
     let unreachable = MapServerRig.encapsulated(MapServerRig.request(["10.1.2.3/32"], itrRLOCs: ["2001:db8::1"]))
     #expect(rig.refusal(unreachable, from: MapServerRig.itr) == .badLocator)
+    rig.server.setFamilies([.ipv4, .ipv6])
+    #expect(rig.refusal(unreachable, from: MapServerRig.itr) == nil, "an address of ours has come")
+    let atDataPort = MapServerRig.encapsulated(MapServerRig.request(["10.1.2.3/32"]), sourcePort: LISPPort.data)
+    #expect(rig.refusal(atDataPort, from: MapServerRig.itr) == .malformed, "it would be taken for a packet")
+  }
+
+  @Test func `the answer goes to the ITR-RLOC that the question came from, wherever it is in the list`() {
+    var rig = MapServerRig()
+    rig.register("10.1.2.0/24")
+    let rlocs = (1...6).map { "203.0.113.\($0 * 3)" }
+    for _ in 0..<2000 {
+      rig.receive(MapServerRig.encapsulated(MapServerRig.request(["10.1.2.3/32"], itrRLOCs: rlocs)), from: MapServerRig.itr)
+    }
+    #expect(rig.datagrams.map(\.destination) == [MapServerRig.itr])
+    rig.receive(MapServerRig.encapsulated(MapServerRig.request(["10.1.2.3/32"], itrRLOCs: rlocs)), from: Endpoint(address("192.0.2.77")))
+    #expect(rig.datagrams.map(\.destination.address) == [address("203.0.113.3")])
+  }
+
+  @Test func `C10 an address that did not ask gets its share of answers and no more, and others theirs`() {
+    var settings = MapServerSettings()
+    settings.repliesPerSecond = 10
+    var rig = MapServerRig(settings: settings)
+    rig.register("10.1.2.0/24")
+    let forged = MapServerRig.encapsulated(MapServerRig.request(["10.1.2.3/32"], itrRLOCs: ["203.0.113.200"]))
+    func answers(_ message: [UInt8], _ count: Int) -> (sent: Int, refused: Int) {
+      let before = rig.server.counters
+      for _ in 0..<count { rig.receive(message, from: MapServerRig.itr) }
+      let after = rig.server.counters
+      return (after.repliesSent - before.repliesSent, after.refused[.tooOften, default: 0] - before.refused[.tooOften, default: 0])
+    }
+    #expect(answers(forged, 1000) == (50, 950))
+    #expect(answers(MapServerRig.encapsulated(MapServerRig.request(["10.1.2.3/32"])), 1000) == (1000, 0), "the asker itself")
+    rig.wait(.seconds(2))
+    #expect(answers(forged, 1000) == (20, 980))
+    let another = MapServerRig.encapsulated(MapServerRig.request(["10.1.2.3/32"], itrRLOCs: ["203.0.113.201"]))
+    #expect(answers(another, 10) == (10, 0))
+  }
+
+  @Test func `C10 answers that are much longer than the question are limited for the asker, too`() {
+    var settings = MapServerSettings()
+    settings.repliesPerSecond = 10
+    var rig = MapServerRig(settings: settings)
+    rig.register("10.1.0.0/17")
+    for i in 0..<16 { rig.register("10.1.\(i).0/24", ["192.0.2.1", "192.0.2.2", "192.0.2.3"]) }
+    let question = MapServerRig.encapsulated(MapServerRig.request(["10.1.99.1/32"]))
+    rig.receive(question, from: MapServerRig.itr)
+    #expect(rig.datagrams[0].payload.count > 3 * question.count)
+    var (bytes, refused) = (0, 0)
+    for _ in 0..<1000 {
+      refused += rig.refusal(question, from: MapServerRig.itr) == .tooOften ? 1 : 0
+      bytes += rig.datagrams.reduce(0) { $0 + $1.payload.count }
+    }
+    #expect(refused == 951, "50 at once")
+    #expect(bytes < 3 * 1000 * question.count, "all in all less than is free")
   }
 
   @Test func `C11 several records in one request are answered, in as many replies as they need`() {

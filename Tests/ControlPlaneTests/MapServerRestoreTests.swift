@@ -48,6 +48,42 @@ import Wire
     }
   }
 
+  @Test func `C11 a row cannot live longer than a Map-Register of now`() throws {
+    var rig = MapServerRig()
+    rig.register([MapServerRig.record("10.1.1.0/24", ["192.0.2.1"])], [.proxyReply], xtr: 1)
+    var rows = rig.stored
+    rig.register([MapServerRig.record("10.1.2.0/24", ["192.0.2.1"], ttl: 10)], [.proxyReply, .useTTL], xtr: 1)
+    rows += rig.stored
+    var restored = MapServerRig()
+    for case .registration(var row) in rows {
+      row.expiresIn = .seconds(365 * 86_400)
+      let isTaken = restored.server.restore(.registration(row), now: restored.now)
+      #expect(isTaken)
+    }
+    let left = restored.server.page(after: nil, limit: 9, now: restored.now).registrations.compactMap(\.xtrs.first?.expiresIn)
+    #expect(left == [.seconds(180), .seconds(600)])
+  }
+
+  @Test func `C12 a subscription is taken back also while we have no address of its family`() throws {
+    var rig = MapServerRig()
+    rig.register("10.1.2.0/24", xtr: 1)
+    var request = MapRequest(
+      nonce: 5, sourceEID: .ip(address("10.1.0.1")), itrRLOCs: [.ip(address("2001:db8::9"))],
+      records: [.init(EIDPrefix("10.1.2.3/32"), subscribes: true)])
+    request.identity = Self.subscriber
+    rig.receive(MapServerRig.encapsulated(request), from: Endpoint(address("2001:db8::9")))
+    let confirmation = try #require(rig.notifies.first)
+    #expect(rig.acknowledge(confirmation, from: address("2001:db8::9")) == nil)
+    let row = try #require(rig.stored.first { if case .subscription = $0 { true } else { false } })
+
+    var restored = MapServerRig(settings: MapServerSettings(families: [.ipv4]))
+    let isTaken = restored.server.restore(row, now: restored.now)
+    #expect(isTaken)
+    restored.server.setFamilies([.ipv4, .ipv6])
+    restored.register("10.1.2.0/24", ["192.0.2.7"], xtr: 1)
+    #expect(restored.datagrams.map(\.destination).contains(Endpoint(address("2001:db8::9"))))
+  }
+
   private static func subscription(_ nonce: UInt64) -> [UInt8] {
     var request = MapRequest(
       nonce: nonce, sourceEID: .ip(address("10.1.0.1")), itrRLOCs: [.ip(address("203.0.113.9"))],

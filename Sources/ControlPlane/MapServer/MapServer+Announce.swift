@@ -21,7 +21,7 @@ extension MapServer {
       }
       for slot in subscriptions.concerned(by: change.eid) {
         guard let subscription = subscriptions[slot] else { continue }
-        let added = deliveries.add(change.eid, for: .subscription(slot), destinations: subscription.itrRLOCs, now: now)
+        let added = deliveries.add(change.eid, for: .subscription(slot), destinations: reachable(subscription.itrRLOCs), now: now)
         if !added { drop(slot) }
       }
     }
@@ -100,7 +100,7 @@ extension MapServer {
   /// Ends a subscription that cannot be served, and says so once (RFC 9437 section 6): no locators, authentication failure.
   private mutating func drop(_ slot: SubscriptionTable.Slot) {
     guard let subscription = subscriptions[slot] else { return }
-    if let key = signingKey(of: .subscription(slot)), let address = subscription.itrRLOCs.first {
+    if let key = signingKey(of: .subscription(slot)), let address = reachable(subscription.itrRLOCs).first {
       let record = EIDRecord(subscription.eid, ttl: 0, action: .authenticationFailure)
       send(key.sign(notify: MapNotify(nonce: subscription.nonce, records: [record])), to: Endpoint(address))
     }

@@ -54,6 +54,12 @@ extension MapServer {
     return nil
   }
 
+  /// How long a registration lasts that is not refreshed.
+  static func lifetime(ttlMinutes: UInt32, usesTTL: Bool) -> Duration {
+    guard usesTTL else { return registrationLifetime }
+    return ttlMinutes == EIDRecord.receiverChoosesTTL ? ownChoiceOfTTL : .seconds(60 * Int64(ttlMinutes))
+  }
+
   private mutating func refuse(_ refusal: Refusal, site: SiteTable.Number?, _ arrival: Arrival, _ now: Instant) -> Refusal {
     if let count = refusals.note(refusal, site: site, from: arrival.from, now: now) {
       actions.append(.log(.refused(site: site.map(sites.name), refusal, from: arrival.from, count: count)))
@@ -90,10 +96,7 @@ extension MapServer {
       if outcome.mappingChanged { changes.append((eid, xtr)) }
       return
     }
-    let lifetime =
-      !flags.contains(.useTTL)
-      ? Self.registrationLifetime
-      : record.ttl == EIDRecord.receiverChoosesTTL ? Self.ownChoiceOfTTL : .seconds(60 * Int64(record.ttl))
+    let lifetime = Self.lifetime(ttlMinutes: record.ttl, usesTTL: flags.contains(.useTTL))
     let registration = Registration(
       xtr: xtr, wantsProxyReply: flags.contains(.proxyReply), merges: flags.contains(.merge), usesTTL: flags.contains(.useTTL),
       record: MapServerRecord.encoded(record), since: now, refreshed: now, deadline: now + lifetime)

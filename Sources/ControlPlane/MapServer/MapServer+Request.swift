@@ -2,34 +2,48 @@
 //
 // Map-Requests that come in an Encapsulated Control Message (RFC 9301 5.8, 8.3, 8.4): the Map-Resolver, and the Map-Server behind it.
 //
-// The Map-Reply goes to the first ITR-RLOC of a family that we can send to, to the source port of the inner UDP header. It leaves from
-// the address that was asked where that is of the same family. A request with several records gets its records in as few Map-Replies as
-// hold them.
+// The Map-Reply goes to the ITR-RLOC that the question came from, or else to the first one of a family that we can send to; to the source
+// port of the inner UDP header. It leaves from the address that was asked where that is of the same family. A request with several records
+// gets its records in as few Map-Replies as hold them.
+//
+// Nobody proves an ITR-RLOC to be its own, and a reply can be ten times longer than its question. RFC 9301 5.4 wants replies limited, and
+// recommends one in 3 seconds to an RLOC; an ITR that resolves a network's traffic needs thousands. So free are the replies to where the
+// question came from that are at most three times as long as it (the factor of RFC 9000 8.1): who can forge that address gains next to
+// nothing by going through us. All others have a bucket for each address (ReplyLimiter): those to another address than the asker's, whom
+// we would hit for anyone, and the long ones. The first confirmation of a subscription to another address than the asker's counts, too.
 //
 // What is not ours to answer goes on to an ETR as it came, in a new outer header with the E bit; of several records each ETR gets its own
-// one.
+// one. That is no longer than the question, and goes where an authenticated Map-Register says. No limit.
 
 import Wire
 
 extension MapServer {
-  mutating func request(_ encapsulated: EncapsulatedControlMessage, _ arrival: Arrival, _ now: Instant) -> Refusal? {
+  /// How many times longer than its question an answer may be that is not limited.
+  static let freeAmplification = 3
+
+  /// `byteCount`: of the whole message.
+  mutating func request(
+    _ encapsulated: EncapsulatedControlMessage, byteCount: Int, _ arrival: Arrival, _ now: Instant
+  ) -> Refusal? {
     // One that is for an ETR may be what we forwarded, to an ETR with an address of ours: it must not go round.
     guard !encapsulated.flags.contains(.toETR) else { return .notForUs }
     guard let first = encapsulated.message.first else { return .malformed }
     guard ControlMessageType(rawValue: first >> 4) != nil else { return .unknownType }
-    guard let message = try? ControlMessage(parsing: encapsulated.message), encapsulated.sourcePort != 0 else { return .malformed }
+    guard let message = try? ControlMessage(parsing: encapsulated.message), encapsulated.sourcePort != 0,
+      encapsulated.sourcePort != LISPPort.data  // the reply would be taken for a packet (section 5.8)
+    else { return .malformed }
     guard case .mapRequest(let request) = message, request.flags.isDisjoint(with: [.probe, .solicit]) else { return .notForUs }
     let eids = request.records.compactMap(\.eidPrefix)
     guard !eids.isEmpty, eids.count == request.records.count else { return .badRecord }
     if request.unsubscribes, let identity = request.identity { return unsubscribe(eids, request, identity, arrival) }
-    let itrRLOCs = usableRLOCs(request)
+    let itrRLOCs = usableRLOCs(request, asker: arrival.from.address)
     guard let itr = itrRLOCs.first else { return .badLocator }
 
     var records: [[UInt8]] = []
     var refusal: Refusal?
     for (eid, asked) in zip(eids, request.records) {
       if asked.subscribes, let identity = request.identity {
-        switch subscribe(to: eid, request, identity, itrRLOCs, now) {
+        switch subscribe(to: eid, request, identity, itrRLOCs, arrival, now) {
         case .subscribed: continue
         case .refused(let reason):
           refusal = reason
@@ -45,22 +59,22 @@ extension MapServer {
       case .askETR(let entry): forward(encapsulated, request, asked, to: entry)
       }
     }
-    reply(records, nonce: request.nonce, to: Endpoint(itr, port: encapsulated.sourcePort), arrival)
-    return refusal
+    let destination = Endpoint(itr, port: encapsulated.sourcePort)
+    let held = reply(records, nonce: request.nonce, to: destination, arrival, askedIn: byteCount, now)
+    return refusal ?? held
   }
 
-  /// ITR-RLOCs that we can send to, at most four.
-  private func usableRLOCs(_ request: MapRequest) -> [IPAddress] {
-    var usable: [IPAddress] = []
-    for rloc in request.itrRLOCs {
-      guard let address = rloc.locatorIP, settings.families.contains(address.family), !address.isBadLocator else { continue }
-      usable.append(address)
-      if usable.count == 4 { break }
-    }
-    return usable
+  /// ITR-RLOCs that we can send to, at most four; the one that the question came from first.
+  private func usableRLOCs(_ request: MapRequest, asker: IPAddress) -> [IPAddress] {
+    var usable = request.itrRLOCs.compactMap(\.locatorIP).filter { settings.families.contains($0.family) && !$0.isBadLocator }
+    if let own = usable.firstIndex(of: asker) { usable.swapAt(own, 0) }
+    return Array(usable.prefix(4))
   }
 
-  private mutating func reply(_ records: [[UInt8]], nonce: UInt64, to destination: Endpoint, _ arrival: Arrival) {
+  private mutating func reply(
+    _ records: [[UInt8]], nonce: UInt64, to destination: Endpoint, _ arrival: Arrival, askedIn byteCount: Int, _ now: Instant
+  ) -> Refusal? {
+    var free = destination.address == arrival.from.address ? Self.freeAmplification * byteCount : 0
     let source = arrival.to.family == destination.address.family ? arrival.to : nil
     var start = 0
     while start < records.count {
@@ -70,16 +84,20 @@ extension MapServer {
         byteCount += records[end].count
         end += 1
       }
+      let payload = MapReply.bytes(nonce: nonce, encodedRecords: records[start..<end])
+      free -= payload.count
+      guard free >= 0 || replyLimiter.allows(destination.address, now: now) else { return .tooOften }
       counters.repliesSent += 1
-      send(MapReply.bytes(nonce: nonce, encodedRecords: records[start..<end]), to: destination, from: source)
+      send(payload, to: destination, from: source)
       start = end
     }
+    return nil
   }
 
   private mutating func forward(
     _ encapsulated: EncapsulatedControlMessage, _ request: MapRequest, _ record: MapRequest.Record, to entry: RegisteredPrefix
   ) {
-    guard let etr = etr(of: entry) else { return }
+    guard let etr = etr(of: entry, turn: Int(registrations.nextTurn(entry.eid))) else { return }
     var forwarded = encapsulated
     forwarded.flags = .toETR
     if request.records.count > 1 {

@@ -86,9 +86,11 @@ extension MapServer {
       }
     let xtr = RegisteringXTR(site: site, name: row.xtr, source: source)
     guard let number = xtrs.add(xtr, limit: settings.maximumXTRsPerSite) else { return false }
+    // Whatever a row says: nothing lives longer than a Map-Register of now would.
+    let lifetime = max(Self.lifetime(ttlMinutes: record.ttl, usesTTL: row.usesTTL), Self.graceAfterRestart)
     let registration = Registration(
       xtr: number, wantsProxyReply: row.wantsProxyReply, merges: row.merges, usesTTL: row.usesTTL, record: row.record,
-      since: now - row.age, refreshed: now, deadline: now + max(row.expiresIn, Self.graceAfterRestart))
+      since: now - row.age, refreshed: now, deadline: now + min(max(row.expiresIn, Self.graceAfterRestart), lifetime))
     _ = registrations.put(registration, for: row.eid, site: site)
     return true
   }
@@ -113,9 +115,9 @@ extension MapServer {
     guard let site = sites.number(named: row.site), sites.maySubscribe(site, to: row.eid),
       subscriptions.count < settings.maximumSubscriptions
     else { return false }
-    let reachable = row.itrRLOCs.filter { settings.families.contains($0.family) }
-    guard !reachable.isEmpty else { return false }
-    _ = subscriptions.put(Subscription(eid: row.eid, xtr: row.xtr, site: site, itrRLOCs: reachable, nonce: row.nonce))
+    // Also those that we cannot send to: our own addresses may come later than we.
+    guard !row.itrRLOCs.isEmpty else { return false }
+    _ = subscriptions.put(Subscription(eid: row.eid, xtr: row.xtr, site: site, itrRLOCs: row.itrRLOCs, nonce: row.nonce))
     return true
   }
 }

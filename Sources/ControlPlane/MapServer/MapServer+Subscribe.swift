@@ -31,7 +31,7 @@ extension MapServer {
   }
 
   mutating func subscribe(
-    to eid: EIDPrefix, _ request: MapRequest, _ identity: XTRIdentity, _ itrRLOCs: [IPAddress], _ now: Instant
+    to eid: EIDPrefix, _ request: MapRequest, _ identity: XTRIdentity, _ itrRLOCs: [IPAddress], _ arrival: Arrival, _ now: Instant
   ) -> SubscriptionOutcome {
     guard let entry = registered(eid), case .positive(let answer) = answer(eid), let site = subscriberSite(request, identity),
       sites.maySubscribe(site, to: entry.eid), let key = signingKey(site: site, xtr: identity)
@@ -48,6 +48,7 @@ extension MapServer {
     {
       return .notPossible
     }
+    guard itrRLOCs[0] == arrival.from.address || replyLimiter.allows(itrRLOCs[0], now: now) else { return .refused(.tooOften) }
     let subscription = Subscription(eid: entry.eid, xtr: identity, site: site, itrRLOCs: itrRLOCs, nonce: request.nonce)
     let slot = subscriptions.put(subscription)
     let payload = key.sign(notify: MapNotify(nonce: request.nonce, records: records))

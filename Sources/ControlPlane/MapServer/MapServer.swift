@@ -22,12 +22,14 @@ import Wire
 
 /// The Map-Server. Thread: slow path (a value without shared state).
 public struct MapServer: Sendable {
-  let settings: MapServerSettings
+  var settings: MapServerSettings
   var sites = SiteTable()
   var registrations = Registrations()
   var xtrs = XTRTable()
   var subscriptions = SubscriptionTable()
   var deliveries = DeliveryTable()
+  /// Of Map-Replies, see MapServer+Request.
+  var replyLimiter: ReplyLimiter
   var random: NonceSource
   public internal(set) var counters = MapServerCounters()
   var refusals = RefusalLog()
@@ -45,6 +47,7 @@ public struct MapServer: Sendable {
   public init(settings: MapServerSettings, sites: [MapServerSite], nonces: NonceSource) {
     self.settings = settings
     random = nonces
+    replyLimiter = ReplyLimiter(perSecond: settings.repliesPerSecond, burst: settings.replyBurst, random: &random)
     self.sites.replace(with: sites)
   }
 
@@ -88,7 +91,7 @@ public struct MapServer: Sendable {
     guard let message = try? ControlMessage(parsing: bytes) else { return .malformed }
     switch message {
     case .mapRegister(let register): return self.register(register, bytes, arrival, now)
-    case .encapsulated(let encapsulated): return request(encapsulated, arrival, now)
+    case .encapsulated(let encapsulated): return request(encapsulated, byteCount: bytes.count, arrival, now)
     case .mapNotifyAck(let acknowledgement): return acknowledge(acknowledgement, bytes, arrival, now)
     case .mapRequest, .mapReply, .mapNotify, .mapReferral: return .notForUs
     }
@@ -114,7 +117,16 @@ public struct MapServer: Sendable {
     actions.append(.forget(.registration(eid, site: sites.name(xtr.site), xtr.name)))
   }
 
-  // MARK: - Sites
+  // MARK: - Addresses and sites
+
+  /// The families that we have an address of are these now: nothing is sent to others.
+  public mutating func setFamilies(_ families: Set<AddressFamily>) { settings.families = families }
+
+  /// Where a subscriber is told: its ITR-RLOCs that we can send to; all of them while there are none, for our address may come back.
+  func reachable(_ itrRLOCs: [IPAddress]) -> [IPAddress] {
+    let reachable = itrRLOCs.filter { settings.families.contains($0.family) }
+    return reachable.isEmpty ? itrRLOCs : reachable
+  }
 
   /// Takes over other sites. What they may not register any more is gone, with the nonces under keys that are not there any more, and
   /// the subscriptions that are not allowed any more. O(registrations).

@@ -104,8 +104,10 @@ extension MapServer {
 
   // MARK: - The ETR to ask
 
-  /// Where a Map-Request for `entry` goes: the best of its locators that we can send to, or else where an xTR registered from.
-  func etr(of entry: RegisteredPrefix) -> Endpoint? {
+  /// Where a Map-Request for `entry` goes: to its locators that we can send to, or else to where its xTRs registered from, in turn. Priorities
+  /// are about packets; any ETR may answer (section 8.3), and one that is silent is not asked again before the others were. The first turn
+  /// is the best locator's.
+  func etr(of entry: RegisteredPrefix, turn: Int) -> Endpoint? {
     let locators = MapServerRecord.decoded(entry.mapping)?.locators ?? []
     let usable = locators.compactMap { locator -> (address: IPAddress, priority: UInt8, weight: UInt8)? in
       guard locator.priority < 255, locator.flags.contains(.reachable), let address = locator.address.locatorIP,
@@ -113,8 +115,9 @@ extension MapServer {
       else { return nil }
       return (address, locator.priority, locator.weight)
     }
-    if let best = usable.min(by: { ($0.priority, $1.weight) < ($1.priority, $0.weight) }) { return Endpoint(best.address) }
-    return entry.registrations.lazy.compactMap { self.xtrs[$0.xtr]?.source }.first.map { Endpoint($0) }
+    let ordered = usable.sorted { ($0.priority, $1.weight, $0.address) < ($1.priority, $0.weight, $1.address) }.map(\.address)
+    let candidates = ordered.isEmpty ? entry.registrations.compactMap { xtrs[$0.xtr]?.source } : ordered
+    return candidates.isEmpty ? nil : Endpoint(candidates[turn % candidates.count])
   }
 }
 

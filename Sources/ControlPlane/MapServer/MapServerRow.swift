@@ -4,8 +4,8 @@
 // changes. What a refresh changes (deadlines and nonces) comes in batches from `touchedRows`, which the program asks for every few
 // seconds: after a crash a registration is that much older than it was, and a Map-Register of the last seconds could be sent again.
 //
-// Rows do not know what time it is: they say in how many seconds they end. The program adds and subtracts its wall clock; a clock that
-// was set meanwhile makes registrations end sooner or later, and they are refreshed every minute anyway.
+// Rows do not know what time it is: they say in how many seconds they end. The program has a clock for what is in its file, which nobody
+// sets. If all the same a row says more than a Map-Register could, `MapServer.restore` does not believe it.
 
 import Wire
 

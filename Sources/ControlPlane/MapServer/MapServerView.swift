@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What `xtr show registrations` shows of a Map-Server: pages of registrations in the order of their prefixes, and a line for each site.
+// What `xtr show registrations` shows of a Map-Server: pages of registrations in the order of their prefixes, and what was refused.
 
 import Wire
 
@@ -30,11 +30,15 @@ public struct RegistrationView: Hashable, Sendable {
   public var xtrs: [XTR]
 }
 
-/// A configured site.
-public struct SiteView: Hashable, Sendable {
-  public var name: String
-  public var allowed: [MapServerSite.Allowed]
-  public var lastRefusal: LastRefusal?
+/// The last Map-Register of a site that was refused.
+public struct RefusalView: Hashable, Sendable {
+  /// nil: it was about an EID-prefix that is no site's.
+  public var site: String?
+  public var reason: Refusal
+  public var from: Endpoint
+  public var ago: Duration
+  /// How often this reason has been met.
+  public var count: Int
 }
 
 extension MapServer {
@@ -64,12 +68,12 @@ extension MapServer {
       })
   }
 
-  /// The configured sites in the order of their names.
-  public var siteViews: [SiteView] {
-    sites.sites.indices.compactMap { number in
-      sites.sites[number].map {
-        SiteView(name: $0.name, allowed: $0.allowed, lastRefusal: refusals.last(of: SiteTable.Number(number)))
-      }
-    }.sorted { $0.name < $1.name }
+  /// Those sites' last refusals that had one, in the order of their names; the one of no site comes first.
+  public func lastRefusals(now: Instant) -> [RefusalView] {
+    refusals.last.compactMap { number, last in
+      let view = RefusalView(
+        site: number.map(sites.name), reason: last.reason, from: last.from, ago: last.at.duration(to: now), count: last.count)
+      return number.map { sites.site($0) != nil } ?? true ? view : nil
+    }.sorted { ($0.site ?? "") < ($1.site ?? "") }
   }
 }

@@ -5,13 +5,13 @@
 
 import Wire
 
-/// The last refusal of a site, for `show registrations`.
-public struct LastRefusal: Hashable, Sendable {
-  public var reason: Refusal
-  public var from: Endpoint
-  public var at: Instant
+/// The last Map-Register of a site that was refused.
+struct LastRefusal: Hashable, Sendable {
+  var reason: Refusal
+  var from: Endpoint
+  var at: Instant
   /// How often this reason has been met.
-  public var count: Int
+  var count: Int
 }
 
 /// Refusals by site and reason: as many entries as there are sites times reasons at most.
@@ -30,7 +30,8 @@ struct RefusalLog: Sendable {
   static let interval = Duration.seconds(60)
 
   private var entries: [Key: Entry] = [:]
-  private var lastOfSite: [SiteTable.Number: LastRefusal] = [:]
+  /// By site; nil: EID-prefixes of none.
+  private(set) var last: [SiteTable.Number?: LastRefusal] = [:]
 
   /// Counts a refusal; returns how many a log line stands for, nil when the time for one has not come.
   mutating func note(_ reason: Refusal, site: SiteTable.Number?, from: Endpoint, now: Instant) -> Int? {
@@ -38,7 +39,7 @@ struct RefusalLog: Sendable {
     var entry = entries[key] ?? Entry()
     entry.count += 1
     entry.unlogged += 1
-    if let site { lastOfSite[site] = LastRefusal(reason: reason, from: from, at: now, count: entry.count) }
+    last[site] = LastRefusal(reason: reason, from: from, at: now, count: entry.count)
     var standsFor: Int?
     if entry.logged.map({ now >= $0 + Self.interval }) ?? true {
       standsFor = entry.unlogged
@@ -47,6 +48,4 @@ struct RefusalLog: Sendable {
     entries[key] = entry
     return standsFor
   }
-
-  func last(of site: SiteTable.Number) -> LastRefusal? { lastOfSite[site] }
 }

@@ -50,6 +50,8 @@ struct RegisteredPrefix: Sendable {
   var site: SiteTable.Number
   /// Whether the caller has yet to be given the row with the new deadline.
   var isTouched = false
+  /// Which of its ETRs the next Map-Request goes to, see `MapServer.etr`.
+  fileprivate var turn: UInt8 = 0
   /// What is answered.
   var mapping: [UInt8] = []
   /// In the order in which they came.
@@ -183,6 +185,13 @@ struct Registrations: Sendable {
   }
 
   mutating func clearTouched(_ slot: Slot) { entries[Int(slot)]?.isTouched = false }
+
+  /// Counts the Map-Requests that go on to the prefix's ETRs; begins with 0. O(bits of the prefix).
+  mutating func nextTurn(_ eid: EIDPrefix) -> UInt8 {
+    guard let slot = prefixes[eid], let turn = entries[Int(slot)]?.turn else { return 0 }
+    entries[Int(slot)]?.turn = turn &+ 1
+    return turn
+  }
 
   // MARK: - Parts
 
