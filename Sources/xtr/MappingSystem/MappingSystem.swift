@@ -66,6 +66,7 @@ final class MappingSystem {
     prober = Prober(settings: settings.probing)
     let seconds = WallClock.secondsSince2000
     nonces = try settings.stateFile.map { path throws(SQLiteError) in try NonceStore(path: path, log: log) }
+    nonces?.keep(subscriptions: settings.subscriptions.map(\.eid))
     registrar = Registrar(identity: identity, secondsSince2000: seconds, nonceFloor: nonces?.registrationFloor ?? 0)
     subscriber = Subscriber(
       settings: Subscriber.Settings(identity: identity, key: settings.mapServers.first?.key), stored: nonces?.subscriptionFloors ?? [:],
@@ -218,6 +219,7 @@ final class MappingSystem {
   // MARK: - What is to be done
 
   func perform(_ actions: [ITRAction]) {
+    nonces?.note(subscriptions: actions.compactMap { if case .store(let eid, let nonce) = $0 { (eid, nonce) } else { nil } })
     for action in actions {
       switch action {
       case .send(let datagram): sockets?.send(datagram)
@@ -226,7 +228,7 @@ final class MappingSystem {
       case .reachability(let rloc, _, let finding): probed(rloc, finding)
       case .ask(let eid): perform(resolver.solicited(eid, now: .now))
       case .subscription(let eid, let state): log.info("subscription to \(eid): \(state.rawValue)")
-      case .store(let eid, let nonce): nonces?.noteSubscription(eid, nonce)
+      case .store: break  // all at once, before the first message leaves
       case .refused(let reason): refuse(reason)
       }
     }

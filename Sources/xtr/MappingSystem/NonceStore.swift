@@ -33,29 +33,45 @@ final class NonceStore {
   /// Above every nonce that an earlier run used for registrations; 0 if there was none.
   var registrationFloor: UInt64 { bounds[Self.registrations] ?? 0 }
 
-  /// The same for each subscription.
+  /// The same for each subscription. Of an EID-prefix that somebody has written in two ways, the greater one.
   var subscriptionFloors: [EIDPrefix: UInt64] {
-    Dictionary(uniqueKeysWithValues: bounds.compactMap { name, bound in EIDPrefix(storedName: name).map { ($0, bound) } })
+    Dictionary(bounds.compactMap { name, bound in EIDPrefix(storedName: name).map { ($0, bound) } }, uniquingKeysWith: max)
   }
 
   /// Registrations have come to this nonce.
-  func noteRegistration(_ nonce: UInt64) { note(Self.registrations, nonce) }
+  func noteRegistration(_ nonce: UInt64) { note([(Self.registrations, nonce)]) }
 
-  /// A subscription has come to this nonce; before it is sent.
-  func noteSubscription(_ eid: EIDPrefix, _ nonce: UInt64) { note(eid.storedName, nonce) }
+  /// Subscriptions have come to these nonces; before they are sent. One transaction, whatever their number.
+  func note(subscriptions: [(eid: EIDPrefix, nonce: UInt64)]) { note(subscriptions.map { ($0.eid.storedName, $0.nonce) }) }
+
+  /// Forgets the subscriptions that are none of these: of an earlier run, whose file would otherwise only grow. Called at the start, when
+  /// those that ended have long been ended at the map-server, too.
+  func keep(subscriptions: [EIDPrefix]) {
+    let kept = Set(subscriptions.map(\.storedName) + [Self.registrations])
+    let gone = bounds.keys.filter { !kept.contains($0) && EIDPrefix(storedName: $0).map { !subscriptions.contains($0) } ?? true }
+    write(gone.map { SQLiteStatement("DELETE FROM nonces WHERE name = ?", .text($0)) })
+    for name in gone { bounds[name] = nil }
+  }
 
   private static let registrations = "registrations"
 
-  private func note(_ name: String, _ nonce: UInt64) {
-    guard nonce >= bounds[name] ?? 0 else { return }
-    let bound = nonce.addingReportingOverflow(Self.stride).overflow ? .max : nonce + Self.stride
+  private func note(_ nonces: [(name: String, nonce: UInt64)]) {
+    let reached = nonces.filter { $0.nonce >= bounds[$0.name] ?? 0 }
+    // Also where the write fails: tried again after a stride, not with every message.
+    for (name, nonce) in reached { bounds[name] = nonce.addingReportingOverflow(Self.stride).overflow ? .max : nonce + Self.stride }
+    write(
+      Set(reached.map(\.name)).map { name in
+        SQLiteStatement(
+          "INSERT OR REPLACE INTO nonces VALUES (?, ?)", .text(name), .integer(Int64(bitPattern: bounds[name] ?? 0)))
+      })
+  }
+
+  private func write(_ statements: [SQLiteStatement]) {
+    guard !statements.isEmpty else { return }
     do throws(SQLiteError) {
-      try file.commit([SQLiteStatement("INSERT OR REPLACE INTO nonces VALUES (?, ?)", .text(name), .integer(Int64(bitPattern: bound)))])
-      bounds[name] = bound
+      try file.commit(statements)
     } catch {
       log.error("state: \(error): after a restart with the clock set back, map-servers would take our messages for old ones")
-      // Tried again after a stride, not with every message.
-      bounds[name] = bound
     }
   }
 }
