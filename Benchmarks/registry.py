@@ -60,7 +60,7 @@ def write_configuration(path, control_socket, state=None, more=""):
 
 
 def write_state(path, rloc, count=COUNT):
-    """The state file of a map-server where the first `count` prefixes are registered, for an hour."""
+    """The state file of a map-server where the first `count` prefixes are registered, with their TTL (flag 4), for an hour."""
     locator, now = int(ipaddress.ip_address(rloc)), int(time.time())
     database = sqlite3.connect(path)
     database.executescript(f"""
@@ -73,7 +73,7 @@ def write_state(path, rloc, count=COUNT):
         address = registered(number)
         site = site_of(address)
         octets = f"{address >> 24}.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"
-        return 0, f"{octets}/32", str(site), f"{identity(site):032x}/0", record(address, locator), 1, now, now + 3600
+        return 0, f"{octets}/32", str(site), f"{identity(site):032x}/0", record(address, locator), 1 | 4, now, now + 3600
     database.executemany("INSERT INTO registrations VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(row, range(count)))
     database.commit()
     database.close()

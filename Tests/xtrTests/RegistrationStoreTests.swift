@@ -179,6 +179,38 @@ import Wire
     }
   }
 
+  @Test func `C11 the wall clock of another day makes nothing live longer or shorter in the same boot`() async throws {
+    try await withFolder { folder in
+      let path = folder + "/state.db"
+      try await withStore(path) { store in for row in Self.rows { store.put(row) } }
+      // As if the wall clock had stood a year later when the file was made: its times are that much later, and its offset.
+      let file = try SQLiteFile(path: path)
+      try file.execute("UPDATE registrations SET since = since + 31536000, expires = expires + 31536000")
+      try file.execute("UPDATE clock SET offset = offset + 31536000, last = last + 31536000")
+      try await withStore(path) { store in
+        var left: [Int64] = []
+        try store.load { if case .registration(let row) = $0 { left.append(row.expiresIn.components.seconds) } }
+        #expect(left.count == 2 && left.allSatisfy { (110...120).contains($0) })
+      }
+    }
+  }
+
+  @Test func `times that no clock shows are left out, too`() async throws {
+    try await withFolder { folder in
+      let path = folder + "/state.db"
+      try await withStore(path) { store in for row in Self.rows { store.put(row) } }
+      let file = try SQLiteFile(path: path)
+      try file.execute("UPDATE registrations SET since = -9223372036854775808 WHERE xtr = '192.0.2.1'")
+      try file.execute("UPDATE registrations SET expires = -9223372036854775808 WHERE xtr != '192.0.2.1'")
+      try file.execute("UPDATE clock SET offset = 9223372036854775807")
+      try await withStore(path) { store in
+        var registrations = 0
+        try store.load { if case .registration = $0 { registrations += 1 } }
+        #expect(registrations == 0)
+      }
+    }
+  }
+
   @Test func `a row that somebody has spoilt is left out`() async throws {
     try await withFolder { folder in
       let path = folder + "/state.db"

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A map-server's rows as rows of SQL tables, which an operator can read with `sqlite3`. Times are seconds since 1970: `MapServerRow` counts from
-// now.
+// A map-server's rows as rows of SQL tables, which an operator can read with `sqlite3`. Times are a StateClock's, about seconds since 1970:
+// `MapServerRow` counts from now.
 //
 //     registrations   instance, prefix, site, xtr → record (as on the wire), flags, since, expires
 //     xtrs            site, xtr → source, nonces
 //     subscriptions   instance, prefix, xtr → site, itr_rlocs, nonce
+//     clock           one row: boot, offset, last
 
 import ControlPlane
 import Wire
@@ -25,6 +26,7 @@ extension MapServerRow {
       instance INTEGER, prefix TEXT, xtr TEXT, site TEXT NOT NULL, itr_rlocs TEXT NOT NULL, nonce INTEGER NOT NULL,
       PRIMARY KEY (instance, prefix, xtr)) WITHOUT ROWID
     """,
+    "CREATE TABLE IF NOT EXISTS clock (id INTEGER PRIMARY KEY, boot TEXT NOT NULL, offset INTEGER NOT NULL, last INTEGER NOT NULL)",
     "PRAGMA user_version = \(schemaVersion)",
   ]
 
@@ -35,7 +37,7 @@ extension MapServerRow {
   }
 
   /// Puts the row into its table.
-  func statement(secondsSince1970 now: Int64) -> SQLiteStatement {
+  func statement(at now: Int64) -> SQLiteStatement {
     switch self {
     case .registration(let row):
       let flags = (row.wantsProxyReply ? Flag.proxy : 0) | (row.merges ? Flag.merges : 0) | (row.usesTTL ? Flag.usesTTL : 0)
@@ -56,7 +58,7 @@ extension MapServerRow {
   }
 
   /// Every row that is there; what is no row of ours is left out.
-  static func all(in file: SQLiteFile, secondsSince1970 now: Int64, _ body: (MapServerRow) -> Void) throws(SQLiteError) {
+  static func all(in file: SQLiteFile, at now: Int64, _ body: (MapServerRow) -> Void) throws(SQLiteError) {
     // Nonces come before what they protect.
     try file.query(SQLiteStatement("SELECT site, xtr, source, nonces FROM xtrs")) { XTR(columns: $0).map { body(.xtr($0)) } }
     try file.query(SQLiteStatement("SELECT instance, prefix, site, xtr, record, flags, since, expires FROM registrations")) {
@@ -66,6 +68,28 @@ extension MapServerRow {
       Subscription(columns: $0).map { body(.subscription($0)) }
     }
   }
+}
+
+extension StateClock.Kept {
+  var statement: SQLiteStatement {
+    SQLiteStatement("INSERT OR REPLACE INTO clock VALUES (0, ?, ?, ?)", .text(boot), .integer(offset), .integer(last))
+  }
+
+  /// nil when the file has none, or one that cannot be.
+  init?(from file: SQLiteFile) throws(SQLiteError) {
+    var found: Self?
+    try file.query(SQLiteStatement("SELECT boot, offset, last FROM clock WHERE id = 0")) { columns in
+      guard case .text(let boot) = columns[0], case .integer(let offset) = columns[1], case .integer(let last) = columns[2],
+        Self.plausible.contains(offset), Self.plausible.contains(last)
+      else { return }
+      found = Self(boot: boot, offset: offset, last: last)
+    }
+    guard let found else { return nil }
+    self = found
+  }
+
+  /// Between -9999 and 9999, as years go.
+  private static let plausible = -315_000_000_000...315_000_000_000 as ClosedRange<Int64>
 }
 
 extension MapServerRow.Key {
@@ -90,10 +114,13 @@ extension MapServerRow.Registration {
       case .integer(let flags) = columns[5], case .integer(let since) = columns[6], case .integer(let expires) = columns[7],
       let eid = EIDPrefix(columns[0], columns[1]), let xtr = XTRName(stored: xtr)
     else { return nil }
+    // Whatever numbers somebody has put there.
+    let (age, left) = (now.subtractingReportingOverflow(since), expires.subtractingReportingOverflow(now))
+    guard !age.overflow, !left.overflow else { return nil }
     self.init(
       eid: eid, site: site, xtr: xtr, wantsProxyReply: flags & MapServerRow.Flag.proxy != 0, merges: flags & MapServerRow.Flag.merges != 0,
       usesTTL: flags & MapServerRow.Flag.usesTTL != 0, record: record,
-      age: .seconds(max(0, now - since)), expiresIn: .seconds(expires - now))
+      age: .seconds(max(0, age.partialValue)), expiresIn: .seconds(left.partialValue))
   }
 }
 
