@@ -5,9 +5,13 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+_Static_assert(sizeof(struct clinux_message) == sizeof(struct mmsghdr), "clinux_message is mmsghdr");
+_Static_assert(offsetof(struct clinux_message, byte_count) == offsetof(struct mmsghdr, msg_len), "byte_count is msg_len");
 
 int clinux_pin_thread(int cpu) {
   if (cpu < 0 || cpu >= CPU_SETSIZE) return EINVAL;
@@ -33,3 +37,11 @@ int clinux_name_thread(const char *name) {
 int clinux_setns_network(int fd) { return setns(fd, CLONE_NEWNET); }
 
 int clinux_unshare_network(void) { return unshare(CLONE_NEWNET); }
+
+int clinux_send_messages(int fd, struct clinux_message *messages, unsigned int count, int flags) {
+  return sendmmsg(fd, (struct mmsghdr *)messages, count, flags);
+}
+
+int clinux_receive_messages(int fd, struct clinux_message *messages, unsigned int count, int flags) {
+  return recvmmsg(fd, (struct mmsghdr *)messages, count, flags, NULL);
+}

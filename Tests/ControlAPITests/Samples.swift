@@ -129,7 +129,11 @@ extension ProbeEntry {
 
 extension ControlPlaneStatus {
   static let sample = ControlPlaneStatus(
-    addresses: ["192.0.2.1"], mapResolvers: ["192.0.2.100"], received: 12345, sent: 7,
-    refused: [CountedReason(reason: "unknown-nonce", count: 3, meaning: "late, doubled or spoofed")], waiting: 1, released: 2,
-    unresolved: [CountedReason(reason: "timed-out", count: 4, meaning: "nobody answered")], outstanding: 5)
+    addresses: ["192.0.2.1"], mapResolvers: ["192.0.2.100"], received: 12345, sent: 7, unsendable: 8, dropped: 9,
+    refused: [CountedReason(reason: "unknown-nonce", count: 3, meaning: "late, doubled or spoofed")],
+    siteRefusals: [
+      SiteRefusal(site: nil, reason: "unknown-site", from: "192.0.2.9:4342", secondsAgo: 1.5, count: 10, why: "no site has it")
+    ], waiting: 1, released: 2,
+    unresolved: [CountedReason(reason: "timed-out", count: 4, meaning: "nobody answered")], outstanding: 5,
+    events: [CountedReason(reason: "replies", count: 6, meaning: "Map-Replies sent")])
 }

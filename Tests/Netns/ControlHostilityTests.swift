@@ -4,6 +4,7 @@
 // broken are real messages, taken from the links of the lab.
 
 import ControlAPI
+import ControlPlane
 import Glibc
 import Lab
 import Testing
@@ -88,6 +89,70 @@ extension Netns {
         #expect(try bed.a.mappings().map(\.eid) == mappings)
         #expect(try bed.server.registered().count == registered)
         for family in AddressFamily.allCases { #expect(try bed.ping(family).isComplete) }
+      }
+    }
+
+    /// The kernel says of a socket that it can be read, looks at the checksum when it is, and then has nothing.
+    @Test func `C10 datagrams with a wrong UDP checksum are counted and cost nothing else`() throws {
+      try MappingSystemLab.run(Self.recorded) { bed in
+        let tap = try Wiretap(bed.sites.siteA, bed.sites.core)
+        let said = try record(bed, tap)
+        for (process, message, tell) in [(bed.server, said.toServer[0], tap.tellCore), (bed.a, said.toRouter[0], tap.tellRouter)] {
+          let before = try process.control()
+          var packet = Self.packet(like: message, message.udpPayload)
+          packet[26] ^= 0x55
+          for count in 1...300 {
+            try tell(packet)
+            if count % 100 == 0 {
+              try bed.eventually("\(count) of them to be thrown away") { try process.control().dropped == before.dropped + UInt64(count) }
+            }
+          }
+          let after = try process.control()
+          #expect(after.addresses == before.addresses && after.refused == before.refused)
+        }
+        for family in AddressFamily.allCases { #expect(try bed.ping(family).isComplete) }
+      }
+    }
+
+    /// As many fragments as it takes.
+    private static func fragments(from source: DecodedPacket, _ payload: [UInt8]) -> [[UInt8]] {
+      let datagram = FrameBuilder.udp(from: source.source, 4342, to: source.destination, 4342, FrameBuilder.IPFields(), payload).dropFirst(
+        20)
+      return stride(from: 0, to: datagram.count, by: 1400).map { offset in
+        var fields = FrameBuilder.IPFields()
+        fields.identification = UInt16(truncatingIfNeeded: payload.count)
+        fields.flagsAndOffset = UInt16(offset / 8) | (offset + 1400 < datagram.count ? 0x2000 : 0)
+        let part = Array(datagram.dropFirst(offset).prefix(1400))
+        return FrameBuilder.ip(from: source.source, to: source.destination, protocol: 17, fields, part)
+      }
+    }
+
+    @Test func `C10 a message of many kilobytes is received whole`() throws {
+      var options = Self.recorded
+      options.configureServer = { file, _ in file.sites[0].moreSpecifics = true }
+      try MappingSystemLab.run(options) { bed in
+        let tap = try Wiretap(bed.sites.siteA, bed.sites.core)
+        let said = try record(bed, tap)
+        let instance = InstanceID(truncating: 1)
+        let records = (1...200).map { host in
+          EIDRecord(
+            EIDPrefix(instance, IPPrefix(host: .v4(IPv4Address(10, 1, 0, UInt8(host))))), ttl: 60,
+            locators: [LocatorRecord(.ip(bed.sites.siteA.rloc(.ipv4)))])
+        }
+        let key = AuthenticationKey(id: 0, secret: Array(MapServerFile.key(of: "A").utf8))
+        let register = MapRegister(
+          nonce: .max, flags: [.proxyReply, .wantNotify], records: records, identity: XTRIdentity(xtrIDHigh: 1, xtrIDLow: 1))
+        let message = key.sign(register)
+        #expect(message.count > 5000)
+        for fragment in Self.fragments(from: said.toServer[0], message) { try tap.tellCore(fragment) }
+        try bed.eventually("the registrations") { try bed.server.registered().count == 208 }
+        #expect(try bed.server.control().refused.isEmpty)
+
+        let before = try bed.a.control().refused.count(of: "not-for-us")
+        for fragment in Self.fragments(from: said.toRouter[0], message) { try tap.tellRouter(fragment) }
+        // Cut, it would be malformed.
+        try bed.eventually("its refusal") { try bed.a.control().refused.count(of: "not-for-us") == before + 1 }
+        #expect(try bed.a.control().refused.count(of: "malformed") == 0)
       }
     }
 

@@ -46,6 +46,9 @@ extension Netns {
         let row = try #require(try bed.a.registrations().first)
         #expect(row.why.isEmpty == false && bed.a.log.contains("wrong key, unknown site or no path"), "\(row)")
         #expect(try bed.server.control().refused.count(of: "wrong-key") >= 3)
+        let refusals = try bed.server.control().siteRefusals
+        #expect(refusals.map(\.site) == ["site-A"] && refusals.map(\.reason) == ["wrong-key"], "\(refusals)")
+        #expect(refusals.first?.from == "\(bed.sites.siteA.rloc(.ipv4)):4342" && (refusals.first?.count ?? 0) >= 3, "\(refusals)")
         #expect(Self.count("of site site-A", in: bed.server.log) == 1, "a line a minute: \(bed.server.log)")
         #expect(try bed.server.registered().count == 8, "the old registration lasts its time")
       }

@@ -21,6 +21,7 @@ import Wire
       [map-server]
       listen = ["192.0.2.100", "2001:db8::100"]
       state = "/var/lib/xtr/map-server.db"
+      replies-per-second = 50
       control-socket = "/run/xtr/ms.sock"
       control-group = "netdev"
       log-level = "debug"

@@ -197,6 +197,30 @@ public struct CountedReason: Codable, Sendable, Hashable {
   }
 }
 
+/// The last Map-Register that a map-server refused of a site.
+public struct SiteRefusal: Codable, Sendable, Hashable {
+  /// nil: it was about an EID-prefix that is no site's.
+  public var site: String?
+  /// As in `ControlPlaneStatus.refused`.
+  public var reason: String
+  /// Address and port.
+  public var from: String
+  public var secondsAgo: Double
+  /// How often this reason has been met of the site.
+  public var count: UInt64
+  /// One sentence.
+  public var why: String
+
+  public init(site: String?, reason: String, from: String, secondsAgo: Double, count: UInt64, why: String) {
+    self.site = site
+    self.reason = reason
+    self.from = from
+    self.secondsAgo = secondsAgo
+    self.count = count
+    self.why = why
+  }
+}
+
 /// The answer to `control`: control messages in and out.
 public struct ControlPlaneStatus: Codable, Sendable, Equatable {
   /// Our addresses with UDP port 4342 open.
@@ -204,28 +228,37 @@ public struct ControlPlaneStatus: Codable, Sendable, Equatable {
   public var mapResolvers: [String]
   public var received: UInt64
   public var sent: UInt64
+  /// Messages of ours that the kernel did not take, or that had no address of ours to leave from.
+  public var unsendable: UInt64
+  /// Messages to us that the kernel threw away: its buffer was full, or the UDP checksum wrong.
+  public var dropped: UInt64
   /// Messages that changed nothing, by reason; those that occurred.
   public var refused: [CountedReason]
+  /// A map-server's: the last Map-Register refused of each site that had one.
+  public var siteRefusals: [SiteRefusal]
   /// Packets that wait for a mapping now, and what became of those before.
   public var waiting: Int
   public var released: UInt64
   public var unresolved: [CountedReason]
   /// Requests under way.
   public var outstanding: Int
-  /// What the router has asked, probed and told; what occurred.
+  /// What the router has asked, probed and told, or the map-server answered and told; what occurred.
   public var events: [CountedReason]
   public var subscriptions: [SubscriptionEntry]
 
   public init(
-    addresses: [String], mapResolvers: [String] = [], received: UInt64, sent: UInt64, refused: [CountedReason], waiting: Int = 0,
-    released: UInt64 = 0, unresolved: [CountedReason] = [], outstanding: Int = 0, events: [CountedReason] = [],
-    subscriptions: [SubscriptionEntry] = []
+    addresses: [String], mapResolvers: [String] = [], received: UInt64, sent: UInt64, unsendable: UInt64 = 0, dropped: UInt64 = 0,
+    refused: [CountedReason], siteRefusals: [SiteRefusal] = [], waiting: Int = 0, released: UInt64 = 0,
+    unresolved: [CountedReason] = [], outstanding: Int = 0, events: [CountedReason] = [], subscriptions: [SubscriptionEntry] = []
   ) {
     self.addresses = addresses
     self.mapResolvers = mapResolvers
     self.received = received
     self.sent = sent
+    self.unsendable = unsendable
+    self.dropped = dropped
     self.refused = refused
+    self.siteRefusals = siteRefusals
     self.waiting = waiting
     self.released = released
     self.unresolved = unresolved

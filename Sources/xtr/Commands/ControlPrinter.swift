@@ -61,6 +61,12 @@ enum ControlPrinter {
     var lines = ["port 4342 of \(status.addresses.isEmpty ? "no address" : status.addresses.joined(separator: ", "))"]
     if !status.mapResolvers.isEmpty { lines.append("map-resolvers \(status.mapResolvers.joined(separator: ", "))") }
     lines.append("\(grouped(status.received)) control messages received, \(grouped(status.sent)) sent")
+    if status.unsendable > 0 {
+      lines.append("\(grouped(status.unsendable)) could not be sent: no way there, or no address of ours of that family")
+    }
+    if status.dropped > 0 {
+      lines.append("\(grouped(status.dropped)) thrown away by the kernel before they were read: buffer full, or checksum wrong")
+    }
     if !status.mapResolvers.isEmpty {
       lines.append(
         "\(counted(status.outstanding, "request")) under way, \(counted(status.waiting, "packet")) waiting, "
@@ -69,9 +75,18 @@ enum ControlPrinter {
     var parts = [lines.joined(separator: "\n")]
     if !status.events.isEmpty { parts.append(text(status.events, of: "TIMES", empty: "")) }
     parts.append(text(status.refused, of: "MESSAGES REFUSED", empty: "no message was refused"))
+    if !status.siteRefusals.isEmpty { parts.append(text(status.siteRefusals)) }
     if !status.unresolved.isEmpty { parts.append(text(status.unresolved, of: "PACKETS GIVEN UP", empty: "")) }
     if !status.subscriptions.isEmpty { parts.append(text(status.subscriptions)) }
     return parts.joined(separator: "\n\n")
+  }
+
+  /// The last registration that was refused of each site.
+  static func text(_ rows: [SiteRefusal]) -> String {
+    var table = TextTable(
+      ("REFUSED OF SITE", .left), ("LAST", .right), ("FROM", .left), ("TIMES", .right), ("REASON", .left), ("MEANING", .left))
+    for row in rows { table.add(row.site ?? "(none)", ago(row.secondsAgo), row.from, grouped(row.count), row.reason, row.why) }
+    return table.text(empty: "no registration was refused")
   }
 
   private static func text(_ rows: [SubscriptionEntry]) -> String {

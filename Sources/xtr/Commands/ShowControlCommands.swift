@@ -52,7 +52,12 @@ struct ShowRegistrationsCommand: ParsableCommand {
       default: throw client.strange()
       }
     } while after != nil
-    ShowCommand.printEither(format, registered, ControlPrinter.text(registered))
+    var text = ControlPrinter.text(registered)
+    // In JSON they are in the answer to `show control` only: this one is an array of registrations.
+    if !format.json, case .control(let status) = try client.ask(.control), !status.siteRefusals.isEmpty {
+      text += "\n\n" + ControlPrinter.text(status.siteRefusals)
+    }
+    ShowCommand.printEither(format, registered, text)
   }
 }
 

@@ -14,6 +14,8 @@ struct MapServerConfiguration: Sendable, Equatable {
   var listen: [IPAddress]?
   /// Where registrations survive a restart; nil: they do not.
   var stateFile: String?
+  /// Map-Replies to an address that did not ask itself, or that are much longer than the question; nil: the server's choice.
+  var repliesPerSecond: Int?
   var controlSocket = "/run/xtr/map-server.sock"
   var controlGroup: String?
   var logLevel = Logger.Level.info
@@ -64,10 +66,11 @@ extension ConfigurationReader {
   fileprivate func readMapServer(_ members: [String: ConfigurationValue]) -> MapServerConfiguration {
     let root = TableReader(members, path: "", keys: ["map-server", "site"], problems: problems)
     var configuration = MapServerConfiguration()
-    let keys = ["listen", "state", "control-socket", "control-group", "log-level"]
+    let keys = ["listen", "state", "replies-per-second", "control-socket", "control-group", "log-level"]
     if let table = root.table("map-server", keys: keys) {
       configuration.listen = rlocs(table, "listen")
       configuration.stateFile = table.string("state", expected: "a path")
+      configuration.repliesPerSecond = table.integer("replies-per-second", in: 1...1_000_000)
       configuration.controlSocket = socketPath(table) ?? configuration.controlSocket
       configuration.controlGroup = table.string("control-group", expected: "a group's name")
       configuration.logLevel = table.name("log-level", Logger.Level.self) ?? configuration.logLevel

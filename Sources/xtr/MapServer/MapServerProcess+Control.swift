@@ -36,8 +36,31 @@ extension MapServerProcess: ControlService {
     let refused = server.counters.refused.map { reason, count in
       CountedReason(reason: reason.rawValue, count: UInt64(count), meaning: reason.meaning)
     }
+    let refusals = server.lastRefusals(now: .now).map {
+      SiteRefusal(
+        site: $0.site, reason: $0.reason.rawValue, from: "\($0.from)", secondsAgo: $0.ago / .seconds(1), count: UInt64($0.count),
+        why: $0.reason.meaning)
+    }
     return ControlPlaneStatus(
-      addresses: sockets?.addresses.map(\.description) ?? [], received: received, sent: sockets?.sent ?? 0, refused: refused.ordered)
+      addresses: sockets?.addresses.map(\.description) ?? [], received: received, sent: sockets?.sent ?? 0,
+      unsendable: sockets?.unsendable ?? 0, dropped: sockets?.dropped ?? 0, refused: refused.ordered, siteRefusals: refusals,
+      events: server.counters.events)
+  }
+}
+
+extension MapServerCounters {
+  /// What occurred, in the order in which it occurs.
+  fileprivate var events: [CountedReason] {
+    let kinds = [
+      ("replies", repliesSent, "Map-Replies sent"), ("negative-records", negativeRecordsSent, "records in them that say: not mapped"),
+      ("forwarded", requestsForwarded, "Map-Requests that went on to an ETR"),
+      ("notifies", notifiesSent, "Map-Notifies that answer a Map-Register"),
+      ("announcements", announcementsSent, "Map-Notifies to subscribers, and to xTRs about what others merged"),
+      ("retransmissions", retransmissions, "announcements sent again, because no acknowledgement came"),
+      ("acknowledged", acknowledged, "announcements that were acknowledged"),
+      ("expired", expired, "registrations that were not refreshed in time"),
+    ]
+    return kinds.filter { $0.1 > 0 }.map { CountedReason(reason: $0.0, count: UInt64($0.1), meaning: $0.2) }
   }
 }
 

@@ -24,6 +24,8 @@ actor MapServerProcess {
   var server: MapServer
   private(set) var sockets: ControlSockets?
   private let kernel: KernelView
+  /// Whether what we know of the kernel may be old.
+  private var isKernelViewStale = false
   private var store: RegistrationStore?
   private let signals: SignalCounter
   private var watcher: DescriptorWatcher?
@@ -52,19 +54,19 @@ actor MapServerProcess {
     self.signals = signals
     (ended, endedContinuation) = AsyncStream.makeStream()
     kernel = try KernelView(following: [])
-    let addresses = Self.addresses(configuration, kernel)
-    server = MapServer(
-      settings: MapServerSettings(families: Set(addresses.map(\.family))), sites: configuration.sites.map(\.served), nonces: NonceSource())
+    var settings = MapServerSettings(families: [])
+    if let perSecond = configuration.repliesPerSecond { settings.repliesPerSecond = Double(perSecond) }
+    server = MapServer(settings: settings, sites: configuration.sites.map(\.served), nonces: NonceSource())
   }
 
   /// Takes back what was registered before, then listens.
-  func start() async throws {
+  func start() throws {
     if let path = configuration.stateFile { try restore(path) }
     let sockets = ControlSockets(eventLoop: eventLoop, log: log) { [self] bytes, arrival in
       assumeIsolated { $0.receive(bytes, arrival) }
     }
     self.sockets = sockets
-    try await sockets.listen(on: Self.addresses(configuration, kernel)).get()
+    listen()
     guard !sockets.addresses.isEmpty else {
       throw CommandFailure.failed("no address to listen on: end whoever has UDP port \(LISPPort.control), or name addresses with `listen`")
     }
@@ -84,10 +86,6 @@ actor MapServerProcess {
     keepTouched(limit: .max)
     try? await store?.close().get()
     log.notice("stopped")
-  }
-
-  private static func addresses(_ configuration: MapServerConfiguration, _ kernel: KernelView) -> [IPAddress] {
-    configuration.listen ?? kernel.globalAddresses()
   }
 
   private func restore(_ path: String) throws {
@@ -133,9 +131,10 @@ actor MapServerProcess {
   private func tick() {
     tickCount += 1
     time()
+    if isKernelViewStale { resynchronise() }
     if tickCount % 50 == 0 {
       keepTouched(limit: Self.touchedRowLimit)
-      sockets?.retry()
+      listen()
     }
     store?.flush()
   }
@@ -166,12 +165,29 @@ actor MapServerProcess {
     do {
       repeat { _ = try kernel.update() } while kernel.hasMore
     } catch {
-      log.error("following the kernel: \(error); addresses may be missing until a restart")
+      log.error("following the kernel: \(error); everything is read again")
+      isKernelViewStale = true
     }
     listen()
   }
 
-  private func listen() { sockets?.listen(on: Self.addresses(configuration, kernel)) }
+  /// After an error in following: loads everything, until that succeeds.
+  private func resynchronise() {
+    do {
+      _ = try kernel.resynchronise()
+      isKernelViewStale = false
+    } catch {
+      log.error("reading the kernel's state: \(error)")
+    }
+    listen()
+  }
+
+  /// Binds the addresses that are there, and tells the server of which families they are.
+  private func listen() {
+    guard let sockets else { return }
+    sockets.listen(on: configuration.listen ?? kernel.globalAddresses())
+    server.setFamilies(Set(sockets.addresses.map(\.family)))
+  }
 
   /// SIGTERM and SIGINT end the server, SIGHUP makes it read its file again.
   private func takeSignals() {
@@ -192,7 +208,7 @@ actor MapServerProcess {
   func reload() throws {
     let new = try MapServerConfiguration.load(file: file)
     if new.isFixed(otherThan: configuration) {
-      log.warning("\(file): state, control-socket, control-group and log-level take effect at the next start")
+      log.warning("\(file): state, replies-per-second, control-socket, control-group and log-level take effect at the next start")
     }
     configuration = new
     perform(server.replaceSites(new.sites.map(\.served), now: .now))
@@ -204,7 +220,8 @@ actor MapServerProcess {
 extension MapServerConfiguration {
   /// Whether something is different that is fixed at start.
   fileprivate func isFixed(otherThan old: Self) -> Bool {
-    stateFile != old.stateFile || controlSocket != old.controlSocket || controlGroup != old.controlGroup || logLevel != old.logLevel
+    stateFile != old.stateFile || repliesPerSecond != old.repliesPerSecond || controlSocket != old.controlSocket
+      || controlGroup != old.controlGroup || logLevel != old.logLevel
   }
 }
 

@@ -7,25 +7,32 @@ import NIOCore
 import NIOPosix
 import Wire
 
-/// One question and what comes back. Thread: the event loop of its channel.
-final class LIGExchange: ChannelInboundHandler {
-  typealias InboundIn = AddressedEnvelope<ByteBuffer>
-  typealias OutboundOut = AddressedEnvelope<ByteBuffer>
-
+/// One question and what comes back. Thread: the event loop.
+final class LIGExchange {
   private var lig: LIG
+  private let own: IPAddress
+  private let socket: DatagramSocket
+  private let batch = DatagramBatch()
+  private let eventLoop: any EventLoop
+  private var readiness: SocketReadiness?
   private let done: EventLoopPromise<LIG.Result>
-
-  private init(_ lig: LIG, _ done: EventLoopPromise<LIG.Result>) {
-    self.lig = lig
-    self.done = done
-  }
 
   /// Asks `resolver` for `eid`. Throws what keeps a socket from being opened.
   static func run(_ eid: IPAddress, in instance: InstanceID, resolver: IPAddress) async throws(CommandFailure) -> LIG.Result {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    let eventLoop = group.next()
     let result: LIG.Result
     do {
-      result = try await ask(eid, in: instance, resolver: resolver, on: group.next())
+      result = try await eventLoop.flatSubmit {
+        let done = eventLoop.makePromise(of: LIG.Result.self)
+        do {
+          let own = try DatagramSocket.ownAddress(towards: Endpoint(resolver))
+          try LIGExchange(eid, in: instance, resolver: resolver, own: own, eventLoop, done).begin()
+        } catch {
+          done.fail(error)
+        }
+        return done.futureResult
+      }.get()
     } catch {
       throw .failed("\(resolver) cannot be asked: \(error)")
     }
@@ -33,49 +40,47 @@ final class LIGExchange: ChannelInboundHandler {
     return result
   }
 
-  private static func ask(
-    _ eid: IPAddress, in instance: InstanceID, resolver: IPAddress, on eventLoop: any EventLoop
-  ) async throws -> LIG.Result {
-    // The answer may come from anybody, so the socket cannot be connected; but connecting one tells which of our addresses to give.
-    let probe = try await DatagramBootstrap(group: eventLoop).connect(to: SocketAddress(Endpoint(resolver))).get()
-    guard let own = probe.localAddress.flatMap({ Endpoint($0) }) else { throw CommandFailure.failed("we have no address to ask from") }
-    try await probe.close()
-    let done = eventLoop.makePromise(of: LIG.Result.self)
-    let channel = try await DatagramBootstrap(group: eventLoop)
-      .channelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture {
-          guard let lig = LIG(eid, in: instance, resolver: resolver, rlocs: [own.address], port: own.port) else { return }
-          try channel.pipeline.syncOperations.addHandler(LIGExchange(lig, done))
-        }
-      }
-      .bind(to: SocketAddress(own)).get()
-    let result = try await done.futureResult.get()
-    try await channel.close()
-    return result
+  /// The answer may come from anybody, so the socket is not connected to the resolver.
+  private init(
+    _ eid: IPAddress, in instance: InstanceID, resolver: IPAddress, own: IPAddress, _ eventLoop: any EventLoop,
+    _ done: EventLoopPromise<LIG.Result>
+  ) throws {
+    let socket = try DatagramSocket(own, port: 0)
+    guard let port = socket.endpoint?.port, let lig = LIG(eid, in: instance, resolver: resolver, rlocs: [own], port: port) else {
+      throw CommandFailure.failed("we have no address to ask from")
+    }
+    (self.lig, self.own, self.socket, self.eventLoop, self.done) = (lig, own, socket, eventLoop, done)
   }
 
-  func channelActive(context: ChannelHandlerContext) { tick(context) }
+  private func begin() throws {
+    let bound = NIOLoopBound(self, eventLoop: eventLoop)
+    guard let readiness = SocketReadiness(eventLoop: eventLoop, { bound.value.read() }) else { throw ErrnoError.noDescriptorOrThread }
+    self.readiness = readiness
+    try readiness.add(socket.descriptor)
+    tick()
+  }
 
   /// The next try, or the end; and again when that is over.
-  private func tick(_ context: ChannelHandlerContext) {
-    if let request = lig.tick(now: .now) {
-      let data = context.channel.allocator.buffer(bytes: request.payload)
-      context.writeAndFlush(
-        wrapOutboundOut(AddressedEnvelope(remoteAddress: SocketAddress(request.destination), data: data)), promise: nil)
-    }
+  private func tick() {
+    // A try that cannot be sent is one that nobody answers.
+    if let request = lig.tick(now: .now) { _ = socket.send(request.payload, to: request.destination) }
     guard lig.result == nil, let deadline = lig.nextDeadline else { return finish() }
     let wait = ContinuousClock.now.duration(to: deadline)
-    context.eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(wait)) { self.tick(context) }
+    eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(wait)) { self.tick() }
   }
 
-  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    let envelope = unwrapInboundIn(data)
-    guard let from = Endpoint(envelope.remoteAddress), let to = context.localAddress.flatMap({ Endpoint($0) }),
-      case .mapReply(let reply)? = try? ControlMessage(parsing: Array(envelope.data.readableBytesView))
-    else { return }
-    lig.receive(reply, Arrival(from: from, to: to.address), now: .now)
+  private func read() {
+    for i in 0..<batch.receive(from: socket.descriptor) {
+      guard let from = batch.sender(i), case .mapReply(let reply)? = try? ControlMessage(parsing: batch.payload(i)) else { continue }
+      lig.receive(reply, Arrival(from: from, to: own), now: .now)
+    }
     finish()
   }
 
-  private func finish() { if let result = lig.result { done.succeed(result) } }
+  private func finish() {
+    guard let result = lig.result, let readiness else { return }
+    readiness.stop()
+    self.readiness = nil
+    done.succeed(result)
+  }
 }

@@ -34,8 +34,9 @@ extension MappingSystem {
     let unresolved = MissDrop.allCases.map { CountedReason(reason: $0.rawValue, count: waiting.dropped($0), meaning: $0.meaning) }
     return ControlPlaneStatus(
       addresses: sockets?.addresses.map(\.description) ?? [], mapResolvers: settings.mapResolvers.map(\.description), received: received,
-      sent: sockets?.sent ?? 0, refused: refused.ordered, waiting: waiting.count, released: waiting.taken, unresolved: unresolved.ordered,
-      outstanding: resolver.outstandingCount, events: events, subscriptions: subscriptions())
+      sent: sockets?.sent ?? 0, unsendable: sockets?.unsendable ?? 0, dropped: sockets?.dropped ?? 0, refused: refused.ordered,
+      waiting: waiting.count, released: waiting.taken, unresolved: unresolved.ordered, outstanding: resolver.outstandingCount,
+      events: events, subscriptions: subscriptions())
   }
 
   private func subscriptions() -> [SubscriptionEntry] {

@@ -89,15 +89,12 @@ final class MappingSystem {
       subscriber.setRLOCs(rlocs)
     }
     guard !isEnding else { return }
-    let bound = sockets?.listen(on: rlocs)
+    // Registers leave from our RLOCs: these are bound before. Who is solicited then asks for what is registered by then.
+    sockets?.listen(on: rlocs)
     do throws(SiteDatabaseError) {
       let changed = try database.replace(with: mappings)
-      // Registers leave from our RLOCs: after these are bound. Who is solicited then asks for what is registered by then.
-      bound?.assumeIsolated().whenComplete { [weak self] _ in
-        guard let self else { return }
-        register()
-        if !changed.isEmpty { perform(solicitor.announce(changed, to: peers, now: .now)) }
-      }
+      register()
+      if !changed.isEmpty { perform(solicitor.announce(changed, to: peers, now: .now)) }
     } catch {
       log.error("our EID-prefixes are registered as they were before: \(error)")
     }
