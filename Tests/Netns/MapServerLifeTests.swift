@@ -23,13 +23,6 @@ extension Netns {
       try bed.server.registered().map { "[\($0.instanceID)]\($0.eidPrefix) of \($0.site) at \($0.locators)" }.sorted()
     }
 
-    private func restart(_ bed: MappingSystemLab, by signal: Int32) throws {
-      bed.server.signal(signal)
-      try bed.eventually("the end of the map-server") { bed.server.process?.isRunning != true }
-      try bed.server.start()
-      try bed.server.waitUntilForwarding()
-    }
-
     private static let readsFiles = ConditionTrait.enabled(
       if: MappingSystemLab.has("sqlite3"), "`sqlite3` is missing: apt-get install sqlite3")
     private static let losesPackets = ConditionTrait.enabled(if: MappingSystemLab.has("nft"), "`nft` is missing: apt-get install nftables")
@@ -44,7 +37,7 @@ extension Netns {
         try bed.eventually("the rows") { try bed.sql(Self.state, "SELECT count(*) FROM registrations") == ["8"] }
         #expect(try bed.ping(.ipv4).isComplete)
         let traffic = try bed.traffic()
-        try restart(bed, by: signal)
+        try bed.restartServer(by: signal)
         #expect(try registered(bed) == before)
         #expect(try bed.ping(.ipv6).isComplete, "an EID that was not known before")
         let result = try bed.finish(traffic)
@@ -57,7 +50,7 @@ extension Netns {
         let before = try registered(bed)
         #expect(try bed.ping(.ipv4).isComplete)
         let traffic = try bed.traffic()
-        try restart(bed, by: SIGTERM)
+        try bed.restartServer(by: SIGTERM)
         #expect(try registered(bed) == [])
         // What they do once a minute, they also do when what they ask of the server changes.
         for letter in ["A", "B"] { try bed.apply(letter) { $0.serverLines = ["proxy-reply = false"] } }

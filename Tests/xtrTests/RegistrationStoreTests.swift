@@ -179,6 +179,23 @@ import Wire
     }
   }
 
+  @Test func `times that somebody has spoilt are as long ago as can be`() async throws {
+    try await withFolder { folder in
+      let path = folder + "/state.db"
+      try await withStore(path) { store in store.put(Self.rows[0]) }
+      try SQLiteFile(path: path).execute("UPDATE registrations SET since = \(Int64.min), expires = \(Int64.min)")
+      try SQLiteFile(path: path).execute("UPDATE clock SET started = \(Int64.max)")
+      try await withStore(path) { store in
+        var ages: [Int64] = []
+        try store.load { row in
+          guard case .registration(let row) = row else { return }
+          ages += [row.age.components.seconds, -row.expiresIn.components.seconds]
+        }
+        #expect(ages.count == 2 && ages.allSatisfy { abs($0 - WallClock.secondsSince1970) < 60 })
+      }
+    }
+  }
+
   @Test func `a row that somebody has spoilt is left out`() async throws {
     try await withFolder { folder in
       let path = folder + "/state.db"

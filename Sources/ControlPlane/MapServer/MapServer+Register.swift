@@ -82,6 +82,12 @@ extension MapServer {
     }
   }
 
+  /// How long a registration of this record lasts without a refresh.
+  static func lifetime(of record: EIDRecord, usesTTL: Bool) -> Duration {
+    guard usesTTL else { return registrationLifetime }
+    return record.ttl == EIDRecord.receiverChoosesTTL ? ownChoiceOfTTL : .seconds(60 * Int64(record.ttl))
+  }
+
   private mutating func apply(_ record: EIDRecord, _ flags: MapRegister.Flags, _ xtr: UInt32, _ now: Instant) {
     guard let eid = record.eidPrefix, let site = xtrs[xtr]?.site else { return }
     guard record.ttl > 0, !record.locators.isEmpty else {
@@ -90,13 +96,10 @@ extension MapServer {
       if outcome.mappingChanged { changes.append((eid, xtr)) }
       return
     }
-    let lifetime =
-      !flags.contains(.useTTL)
-      ? Self.registrationLifetime
-      : record.ttl == EIDRecord.receiverChoosesTTL ? Self.ownChoiceOfTTL : .seconds(60 * Int64(record.ttl))
     let registration = Registration(
       xtr: xtr, wantsProxyReply: flags.contains(.proxyReply), merges: flags.contains(.merge), usesTTL: flags.contains(.useTTL),
-      record: MapServerRecord.encoded(record), since: now, refreshed: now, deadline: now + lifetime)
+      record: MapServerRecord.encoded(record), since: now, refreshed: now,
+      deadline: now + Self.lifetime(of: record, usesTTL: flags.contains(.useTTL)))
     let outcome = registrations.put(registration, for: eid, site: site)
     for displaced in outcome.displaced { withdrawn(eid, xtr: displaced) }
     if outcome.mappingChanged { changes.append((eid, xtr)) }

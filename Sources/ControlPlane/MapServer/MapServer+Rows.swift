@@ -86,9 +86,11 @@ extension MapServer {
       }
     let xtr = RegisteringXTR(site: site, name: row.xtr, source: source)
     guard let number = xtrs.add(xtr, limit: settings.maximumXTRsPerSite) else { return false }
+    // More than a whole life is the word of a clock that was set back.
+    let left = min(row.expiresIn, Self.lifetime(of: record, usesTTL: row.usesTTL))
     let registration = Registration(
       xtr: number, wantsProxyReply: row.wantsProxyReply, merges: row.merges, usesTTL: row.usesTTL, record: row.record,
-      since: now - row.age, refreshed: now, deadline: now + max(row.expiresIn, Self.graceAfterRestart))
+      since: now - row.age, refreshed: now, deadline: now + max(left, Self.graceAfterRestart))
     _ = registrations.put(registration, for: row.eid, site: site)
     return true
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A map-server's rows as rows of SQL tables, which an operator can read with `sqlite3`. Times are seconds since 1970: `MapServerRow` counts from
-// now.
+// A map-server's rows as rows of SQL tables, which an operator can read with `sqlite3`. Times are seconds since 1970 by the
+// RowClock: `MapServerRow` counts from now.
 //
 //     registrations   instance, prefix, site, xtr → record (as on the wire), flags, since, expires
 //     xtrs            site, xtr → source, nonces
@@ -93,7 +93,7 @@ extension MapServerRow.Registration {
     self.init(
       eid: eid, site: site, xtr: xtr, wantsProxyReply: flags & MapServerRow.Flag.proxy != 0, merges: flags & MapServerRow.Flag.merges != 0,
       usesTTL: flags & MapServerRow.Flag.usesTTL != 0, record: record,
-      age: .seconds(max(0, now - since)), expiresIn: .seconds(expires - now))
+      age: .seconds(now - min(max(0, since), now)), expiresIn: .seconds(max(0, expires) - now))
   }
 }
 

@@ -4,7 +4,6 @@
 // that no answer waits for a disk. What the last moment before a kill gathered is lost: the sites register it again within a minute.
 
 import ControlPlane
-import Glibc
 import Logging
 import NIOCore
 import NIOPosix
@@ -16,6 +15,7 @@ final class RegistrationStore {
   private let writer: any EventLoop
   /// Used by the writer's thread.
   private let file: SQLiteFile
+  private let clock: RowClock
   private let log: Logger
   /// What is to be written, the last word about each row; nil removes it.
   private var pending: [MapServerRow.Key: MapServerRow?] = [:]
@@ -33,13 +33,14 @@ final class RegistrationStore {
     guard version == 0 || version == MapServerRow.schemaVersion else {
       throw SQLiteError(doing: path, message: "the file is of another version of xtr (\(version)): name another one as `state`")
     }
-    for statement in MapServerRow.schema { try file.execute(statement) }
+    for statement in MapServerRow.schema + [RowClock.schema] { try file.execute(statement) }
+    clock = try RowClock(in: file)
     writers = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     writer = writers.next()
   }
 
   /// Hands over every row that is there; before anything is written.
-  func load(_ body: (MapServerRow) -> Void) throws(SQLiteError) { try MapServerRow.all(in: file, secondsSince1970: Self.now, body) }
+  func load(_ body: (MapServerRow) -> Void) throws(SQLiteError) { try MapServerRow.all(in: file, secondsSince1970: clock.now, body) }
 
   func put(_ row: MapServerRow) { pending[row.key] = .some(row) }
 
@@ -51,7 +52,7 @@ final class RegistrationStore {
     isWriting = true
     let batch = pending
     pending = [:]
-    writer.submit { [file] in try Self.write(batch, to: file) }
+    writer.submit { [file, clock] in try Self.write(batch, to: file, at: clock.now) }
       .hop(to: eventLoop).assumeIsolated().whenComplete { [self] in finished($0, batch) }
   }
 
@@ -60,7 +61,7 @@ final class RegistrationStore {
     let batch = pending
     pending = [:]
     let done = eventLoop.makePromise(of: Void.self)
-    writer.submit { [file] in try Self.write(batch, to: file) }
+    writer.submit { [file, clock] in try Self.write(batch, to: file, at: clock.now) }
       .hop(to: eventLoop).assumeIsolated().whenComplete { [self] result in
         if case .failure(let error) = result { log.error("state: \(error): the last changes are lost") }
         writers.shutdownGracefully { _ in done.succeed() }
@@ -81,10 +82,7 @@ final class RegistrationStore {
     }
   }
 
-  private static func write(_ batch: [MapServerRow.Key: MapServerRow?], to file: SQLiteFile) throws(SQLiteError) {
-    let now = now
+  private static func write(_ batch: [MapServerRow.Key: MapServerRow?], to file: SQLiteFile, at now: Int64) throws(SQLiteError) {
     try file.commit(batch.lazy.map { key, row in row?.statement(secondsSince1970: now) ?? key.removal })
   }
-
-  private static var now: Int64 { Int64(time(nil)) }
 }
