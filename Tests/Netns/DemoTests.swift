@@ -6,7 +6,7 @@ import Glibc
 import Lab
 import Testing
 
-extension Netns {
+extension MappingSystemNetns {
   @Suite struct DemoTests {
     /// Namespaces, directories and routers of the demo process `owner`.
     private static func remains(of owner: pid_t) throws -> [Substring] {

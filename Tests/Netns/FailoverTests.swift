@@ -12,7 +12,7 @@ import Lab
 import Testing
 import Wire
 
-extension Netns {
+extension MappingSystemNetns {
   @Suite struct FailoverTests {
     private static func second(_ family: AddressFamily) -> (gateway: String, own: String, rloc: String) {
       family == .ipv4 ? ("203.0.113.1", "203.0.113.2", "198.51.100.3") : ("2001:db8:c::1", "2001:db8:c::2", "2001:db8:b::3")

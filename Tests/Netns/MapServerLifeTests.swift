@@ -8,7 +8,7 @@ import Lab
 import Testing
 import Wire
 
-extension Netns {
+extension MappingSystemNetns {
   @Suite struct MapServerLifeTests {
     private static let state = "map-server.sqlite"
 

@@ -92,6 +92,8 @@ struct MappingSystemLab {
     }
     let bed = try MappingSystemLab(lab, options)
     defer {
+      // At once, and the map-server after them: they wait for its word that they are withdrawn.
+      for router in bed.routers.values { router.signal(SIGTERM) }
       for process in bed.processes { process.stop() }
       bed.clock?.remove()
     }

@@ -7,7 +7,7 @@ import Lab
 import Testing
 import Wire
 
-extension Netns {
+extension MappingSystemNetns {
   @Suite struct PeerTests {
     /// What the command prints about `router`.
     private static func peers(of router: RouterProcess) throws -> [Row] {

@@ -63,9 +63,8 @@ public struct TwoSites: Sendable {
   private func waitForLinks() throws(LabError) {
     for namespace in lab.allNamespaces {
       try Interruption.wait(for: "the links of \(namespace.name)", atMost: .seconds(5)) { () throws(LabError) in
-        let links = try namespace.ip("-br link").split(separator: "\n").filter { !$0.hasPrefix("lo ") }
-        let addresses = try namespace.ip("-6 -o addr show scope link").split(separator: "\n")
-        return links.allSatisfy { $0.contains(" UP ") } && links.count == addresses.count
+        let links = try namespace.ip("-br addr").split(separator: "\n").filter { !$0.hasPrefix("lo ") }
+        return links.allSatisfy { $0.contains(" UP ") && $0.contains(" fe80:") }
       }
     }
   }
