@@ -45,6 +45,42 @@ extension MappingSystemNetns {
       }
     }
 
+    /// The file is in a small file system of its own.
+    @Test(readsFiles) func `C11 while the disk of its file is full a map-server serves, also after a restart, and then writes what it has`()
+      throws
+    {
+      let options = MappingSystemLab.Options(configureServer: { file, directory in
+        let disk = "\(directory)/disk"
+        _ = try? ChildProcess.run(["sh", "-c", "mkdir \(disk) && mount -t tmpfs -o size=128k tmpfs \(disk)"])
+        file.lines.append("state = \"\(disk)/\(Self.state)\"")
+        file.sites[1].prefixes.append((1, "10.3.0.0/24"))
+      })
+      try MappingSystemLab.run(options) { bed in
+        let disk = "\(bed.lab.directory)/disk"
+        defer { _ = try? ChildProcess.run(["sh", "-c", "umount -l \(disk) && rmdir \(disk)"]) }
+        func rows() throws -> [String] { try bed.sql("disk/\(Self.state)", "SELECT count(*) FROM registrations") }
+        try bed.eventually("the rows") { try rows() == ["8"] }
+        let before = try registered(bed)
+        _ = try? ChildProcess.run(["dd", "if=/dev/zero", "of=\(disk)/ballast", "bs=1k"])
+        try bed.apply("B") { $0.router.database.append((1, "10.3.0.0/24")) }
+        try bed.eventually("a write that fails") { bed.server.log.contains("full: registrations would not survive a restart") }
+        #expect(try bed.server.registered().count == 9)
+        #expect(try bed.ping(.ipv4).isComplete)
+
+        try bed.restartServer(by: SIGKILL)
+        #expect(try registered(bed) == before, "what was on the disk")
+        #expect(try bed.ping(.ipv6).isComplete)
+        try bed.apply("B")
+        try bed.eventually("the withdrawal") { try bed.b.registrations().count == 4 }
+        try bed.apply("B") { $0.router.database.append((1, "10.3.0.0/24")) }
+        try bed.eventually("the registration") { try bed.server.registered().count == 9 }
+        try bed.eventually("another write that fails") { bed.server.log.contains("full: registrations would not survive a restart") }
+        try ChildProcess.run(["rm", "\(disk)/ballast"])
+        try bed.eventually("the rows that were not written") { try rows() == ["9"] }
+        #expect(bed.server.log.contains("state: written again"))
+      }
+    }
+
     @Test func `C8 C11 a map-server that has forgotten everything knows the sites again when they register`() throws {
       try MappingSystemLab.run(Self.options(keeps: false)) { bed in
         let before = try registered(bed)

@@ -39,7 +39,8 @@ import Testing
   @Test func `a machine that does not name its starts has the wall clock alone`() throws {
     try withFile { file in
       for wallTime in [Self.today, Self.today + 3600] {
-        #expect(abs(try RowClock(in: file, boot: nil, wallTime: wallTime).now - wallTime) <= 2)
+        let clock = try RowClock(in: file, boot: nil, wallTime: wallTime)
+        #expect(abs(clock.now - wallTime) <= 2)
       }
     }
   }

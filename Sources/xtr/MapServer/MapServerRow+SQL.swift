@@ -11,8 +11,9 @@ import ControlPlane
 import Wire
 
 extension MapServerRow {
-  /// What makes the tables. The number says which tables these are; a file of another number is not ours to read.
+  /// Which tables these are, as the file's user_version; a file of another number is not ours to read.
   static let schemaVersion: Int64 = 1
+  /// What makes the tables.
   static let schema = [
     """
     CREATE TABLE IF NOT EXISTS registrations (
@@ -25,7 +26,6 @@ extension MapServerRow {
       instance INTEGER, prefix TEXT, xtr TEXT, site TEXT NOT NULL, itr_rlocs TEXT NOT NULL, nonce INTEGER NOT NULL,
       PRIMARY KEY (instance, prefix, xtr)) WITHOUT ROWID
     """,
-    "PRAGMA user_version = \(schemaVersion)",
   ]
 
   fileprivate enum Flag {

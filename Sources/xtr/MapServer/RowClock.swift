@@ -33,7 +33,8 @@ struct RowClock: Sendable {
     }
     started = known ?? wallTime - Self.secondsSinceBoot
     guard let boot, known == nil else { return }
-    try file.commit([
+    // Where the disk is full, the next server begins with the wall clock, too.
+    try? file.commit([
       SQLiteStatement("DELETE FROM clock"), SQLiteStatement("INSERT INTO clock VALUES (?, ?)", .text(boot), .integer(started)),
     ])
   }
