@@ -70,6 +70,7 @@ let package = Package(
     .plugin(name: "CompileSteering", capability: .buildTool(), dependencies: ["SteerCompiler"]),
 
     .target(name: "TestSupport", path: "Tests/TestSupport"),
+    .target(name: "ControlSamples", dependencies: ["ControlAPI"], path: "Tests/ControlSamples"),
     .testTarget(name: "WireTests", dependencies: ["Wire", "TestSupport"], exclude: ["Fixtures"]),
     .testTarget(name: "PrefixTableTests", dependencies: ["PrefixTable", "TestSupport"]),
     .testTarget(name: "XDPTests", dependencies: ["XDP", "CLinux", "TestSupport"]),
@@ -79,8 +80,8 @@ let package = Package(
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "Wire", "CLinux", "TestSupport"]),
     .testTarget(name: "MapCacheTests", dependencies: ["MapCache", "Wire", "TestSupport"]),
     .testTarget(name: "ControlPlaneTests", dependencies: ["ControlPlane", "MapCache", "Wire", "TestSupport"]),
-    .testTarget(name: "ControlAPITests", dependencies: ["ControlAPI", "TestSupport"]),
-    .testTarget(name: "xtrTests", dependencies: ["xtr", "ControlAPI"]),
+    .testTarget(name: "ControlAPITests", dependencies: ["ControlAPI", "ControlSamples", "TestSupport"]),
+    .testTarget(name: "xtrTests", dependencies: ["xtr", "ControlAPI", "ControlSamples", "TestSupport"]),
     .testTarget(name: "LabTests", dependencies: ["Lab", "Wire"]),
     .testTarget(name: "Netns", dependencies: ["CLinux", "Wire", "ControlAPI", "Lab", "xtr"]),
   ],

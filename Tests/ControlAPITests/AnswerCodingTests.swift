@@ -2,6 +2,7 @@
 //
 // Answers and events: what the router writes, the client reads; and the form that other programs rely upon.
 
+import ControlSamples
 import TestSupport
 import Testing
 import Wire

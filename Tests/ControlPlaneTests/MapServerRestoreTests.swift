@@ -202,6 +202,28 @@ import Wire
     #expect(rig.server.registrationCount == 0)
   }
 
+  /// `useTTL` as the record says; otherwise three minutes.
+  @Test(arguments: [false, true]) func `a row that is dated by a clock of another day lasts no longer than a registration does`(
+    usesTTL: Bool
+  ) {
+    var rig = MapServerRig()
+    var rows = Rows()
+    var record = MapServerRig.record("10.1.2.0/24", ["192.0.2.1"])
+    record.ttl = 5
+    rig.register([record], usesTTL ? [.useTTL] : [])
+    rows.obey(rig)
+    for (key, kept) in rows.rows {
+      guard case .registration(var row) = kept.row else { continue }
+      row.expiresIn += .seconds(86_400)
+      rows.rows[key] = (.registration(row), kept.at)
+    }
+    rig = rows.restart(rig)
+    rig.wait(.seconds(usesTTL ? 299 : 179))
+    #expect(rig.server.registrationCount == 1)
+    rig.wait(.seconds(1))
+    #expect(rig.server.registrationCount == 0)
+  }
+
   @Test func `C12 subscribers are told of what has ended while the server was away`() {
     var rig = MapServerRig()
     var rows = Rows()

@@ -10,7 +10,7 @@ import Lab
 import Testing
 import Wire
 
-extension Netns {
+extension MappingSystemNetns {
   @Suite struct ControlHostilityTests {
     /// A link's two ends, to hear what one side sends and to speak for it.
     private struct Wiretap {

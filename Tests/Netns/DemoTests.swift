@@ -6,7 +6,7 @@ import Glibc
 import Lab
 import Testing
 
-extension Netns {
+extension MappingSystemNetns {
   @Suite struct DemoTests {
     /// Namespaces, directories and routers of the demo process `owner`.
     private static func remains(of owner: pid_t) throws -> [Substring] {
@@ -33,7 +33,8 @@ extension Netns {
       #expect(demo.standardError == "")
     }
 
-    @Test(arguments: [100, 400, 900, 2000, 3500], [SIGINT, SIGTERM]) func `a signal at any time leaves nothing`(
+    @Test(arguments: zip([100, 400, 900, 2000, 3500], [SIGINT, SIGTERM, SIGINT, SIGTERM, SIGINT]))
+    func `a signal at any time leaves nothing`(
       milliseconds: Int, signal: Int32
     ) throws {
       let demo = try ChildProcess([binaryUnderTest, "demo"])

@@ -7,7 +7,7 @@ import Lab
 import Testing
 import Wire
 
-extension Netns {
+extension MappingSystemNetns {
   @Suite struct LocatorFailureTests {
     private static let probeSeconds = 1
 

@@ -8,7 +8,7 @@ import Lab
 import Testing
 import Wire
 
-extension Netns {
+extension MappingSystemNetns {
   @Suite struct MapServerLifeTests {
     private static let state = "map-server.sqlite"
 
@@ -21,13 +21,6 @@ extension Netns {
     /// What does not change while time passes.
     private func registered(_ bed: MappingSystemLab) throws -> [String] {
       try bed.server.registered().map { "[\($0.instanceID)]\($0.eidPrefix) of \($0.site) at \($0.locators)" }.sorted()
-    }
-
-    private func restart(_ bed: MappingSystemLab, by signal: Int32) throws {
-      bed.server.signal(signal)
-      try bed.eventually("the end of the map-server") { bed.server.process?.isRunning != true }
-      try bed.server.start()
-      try bed.server.waitUntilForwarding()
     }
 
     private static let readsFiles = ConditionTrait.enabled(
@@ -44,11 +37,47 @@ extension Netns {
         try bed.eventually("the rows") { try bed.sql(Self.state, "SELECT count(*) FROM registrations") == ["8"] }
         #expect(try bed.ping(.ipv4).isComplete)
         let traffic = try bed.traffic()
-        try restart(bed, by: signal)
+        try bed.restartServer(by: signal)
         #expect(try registered(bed) == before)
         #expect(try bed.ping(.ipv6).isComplete, "an EID that was not known before")
         let result = try bed.finish(traffic)
         #expect(result.isClean, "\(result)")
+      }
+    }
+
+    /// The file is in a small file system of its own.
+    @Test(readsFiles) func `C11 while the disk of its file is full a map-server serves, also after a restart, and then writes what it has`()
+      throws
+    {
+      let options = MappingSystemLab.Options(configureServer: { file, directory in
+        let disk = "\(directory)/disk"
+        _ = try? ChildProcess.run(["sh", "-c", "mkdir \(disk) && mount -t tmpfs -o size=128k tmpfs \(disk)"])
+        file.lines.append("state = \"\(disk)/\(Self.state)\"")
+        file.sites[1].prefixes.append((1, "10.3.0.0/24"))
+      })
+      try MappingSystemLab.run(options) { bed in
+        let disk = "\(bed.lab.directory)/disk"
+        defer { _ = try? ChildProcess.run(["sh", "-c", "umount -l \(disk) && rmdir \(disk)"]) }
+        func rows() throws -> [String] { try bed.sql("disk/\(Self.state)", "SELECT count(*) FROM registrations") }
+        try bed.eventually("the rows") { try rows() == ["8"] }
+        let before = try registered(bed)
+        _ = try? ChildProcess.run(["dd", "if=/dev/zero", "of=\(disk)/ballast", "bs=1k"])
+        try bed.apply("B") { $0.router.database.append((1, "10.3.0.0/24")) }
+        try bed.eventually("a write that fails") { bed.server.log.contains("full: registrations would not survive a restart") }
+        #expect(try bed.server.registered().count == 9)
+        #expect(try bed.ping(.ipv4).isComplete)
+
+        try bed.restartServer(by: SIGKILL)
+        #expect(try registered(bed) == before, "what was on the disk")
+        #expect(try bed.ping(.ipv6).isComplete)
+        try bed.apply("B")
+        try bed.eventually("the withdrawal") { try bed.b.registrations().count == 4 }
+        try bed.apply("B") { $0.router.database.append((1, "10.3.0.0/24")) }
+        try bed.eventually("the registration") { try bed.server.registered().count == 9 }
+        try bed.eventually("another write that fails") { bed.server.log.contains("full: registrations would not survive a restart") }
+        try ChildProcess.run(["rm", "\(disk)/ballast"])
+        try bed.eventually("the rows that were not written") { try rows() == ["9"] }
+        #expect(bed.server.log.contains("state: written again"))
       }
     }
 
@@ -57,7 +86,7 @@ extension Netns {
         let before = try registered(bed)
         #expect(try bed.ping(.ipv4).isComplete)
         let traffic = try bed.traffic()
-        try restart(bed, by: SIGTERM)
+        try bed.restartServer(by: SIGTERM)
         #expect(try registered(bed) == [])
         // What they do once a minute, they also do when what they ask of the server changes.
         for letter in ["A", "B"] { try bed.apply(letter) { $0.serverLines = ["proxy-reply = false"] } }

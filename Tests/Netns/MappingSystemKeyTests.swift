@@ -7,7 +7,7 @@ import Lab
 import Testing
 import Wire
 
-extension Netns {
+extension MappingSystemNetns {
   @Suite struct MappingSystemKeyTests {
     private static let newKey = "another secret of site A"
 

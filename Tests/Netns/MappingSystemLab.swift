@@ -19,6 +19,8 @@ struct MappingSystemLab {
   /// What a test wants different from the usual.
   struct Options {
     var hasThirdSite = false
+    /// Whether the programs have a wall clock that a test can set.
+    var hasSteppedClock = false
     /// The sites' RLOCs, and the address of the map-server that they are given.
     var rlocFamily = AddressFamily.ipv4
     var serverFamily = AddressFamily.ipv4
@@ -75,6 +77,8 @@ struct MappingSystemLab {
   let server: RouterProcess
   /// By letter.
   let routers: [String: RouterProcess]
+  /// Where the options say so.
+  let clock: SteppedClock?
   private let options: Options
 
   // MARK: - Life
@@ -87,7 +91,12 @@ struct MappingSystemLab {
       #expect(lab.remainders() == [])
     }
     let bed = try MappingSystemLab(lab, options)
-    defer { for process in bed.processes { process.stop() } }
+    defer {
+      // At once, and the map-server after them: they wait for its word that they are withdrawn.
+      for router in bed.routers.values { router.signal(SIGTERM) }
+      for process in bed.processes { process.stop() }
+      bed.clock?.remove()
+    }
     do {
       try bed.start()
       try body(bed)
@@ -104,8 +113,14 @@ struct MappingSystemLab {
     sites = try TwoSites(in: lab)
     var namespaces = ["A": sites.siteA.router, "B": sites.siteB.router]
     if options.hasThirdSite { namespaces["C"] = try Self.addThirdSite(to: sites) }
-    server = RouterProcess("map-server", in: sites.core, binary: binaryUnderTest, directory: lab.directory, role: .mapServer)
-    routers = namespaces.mapValues { RouterProcess($0.name, in: $0, binary: binaryUnderTest, directory: lab.directory) }
+    let clock = options.hasSteppedClock ? try SteppedClock(in: lab.directory) : nil
+    self.clock = clock
+    func process(_ name: String, _ namespace: Namespace, _ role: RouterProcess.Role) -> RouterProcess {
+      RouterProcess(
+        name, in: namespace, binary: binaryUnderTest, directory: lab.directory, role: role, launcher: clock?.launcher ?? [])
+    }
+    server = process("map-server", sites.core, .mapServer)
+    routers = namespaces.mapValues { process($0.name, $0, .router) }
     try configureServer()
     for letter in routers.keys { try apply(letter) }
   }
@@ -147,6 +162,14 @@ struct MappingSystemLab {
         try #require(try Ping(to: gateway, count: 1).run(from: site.hosts[0]).isComplete)
       }
     }
+  }
+
+  /// Ends the map-server this way and starts it again.
+  func restartServer(by signal: Int32) throws {
+    server.signal(signal)
+    try eventually("the end of the map-server") { server.process?.isRunning != true }
+    try server.start()
+    try server.waitUntilForwarding()
   }
 
   var processes: [RouterProcess] { routers.sorted { $0.key < $1.key }.map(\.value) + [server] }

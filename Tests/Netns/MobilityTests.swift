@@ -7,7 +7,7 @@ import Lab
 import Testing
 import Wire
 
-extension Netns {
+extension MappingSystemNetns {
   @Suite struct MobilityTests {
     /// Site C begins with a prefix of its own; parts of site B's may be registered, by either.
     private static func options(_ family: AddressFamily = .ipv4) -> MappingSystemLab.Options {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The whole router in network namespaces, seen from outside only: its binary, its configuration, its control socket, and what
-// travels on the links. All suites are parts of this one, so that no two of them share the machine's two cores at a time.
+// travels on the links. All suites are parts of one of two, the forwarding's and the mapping system's, which may run beside each other: most
+// of a test's time is waiting. Within each, one test has two cores' worth of routers, and the next one waits for it.
 //
 // The binary is $XTR_BINARY, or `xtr` beside the test program.
 
@@ -34,7 +35,11 @@ let binaryUnderTest: String = {
   return ".build/debug/xtr"
 }()
 
+/// What the routers do with packets and with the kernel's word.
 @Suite(.serialized, .enabled(if: whyNot == nil, "\(whyNot ?? "")")) enum Netns {}
+
+/// What they and a map-server say to each other; the demo, and what waits for timers.
+@Suite(.serialized, .enabled(if: whyNot == nil, "\(whyNot ?? "")")) enum MappingSystemNetns {}
 
 /// Two sites with a running router each.
 struct TestBed {
@@ -66,7 +71,10 @@ struct TestBed {
       #expect(lab.remainders() == [])
     }
     let bed = try TestBed(lab, options)
-    defer { for router in bed.routers { router.stop() } }
+    defer {
+      for router in bed.routers { router.signal(SIGTERM) }
+      for router in bed.routers { router.stop() }
+    }
     do {
       for router in bed.routers { try router.start() }
       for router in bed.routers { try router.waitUntilForwarding() }

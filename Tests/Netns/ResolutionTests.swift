@@ -8,7 +8,7 @@ import Lab
 import Testing
 import Wire
 
-extension Netns {
+extension MappingSystemNetns {
   @Suite struct ResolutionTests {
     @Test func `C1 packets to a cold EID lose nothing, and a second EID of the prefix asks nothing`() throws {
       try MappingSystemLab.run { bed in

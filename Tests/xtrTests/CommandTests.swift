@@ -213,7 +213,7 @@ import Wire
     let both = try #require(try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: [[String: Any]]])
     #expect(both["mappings"]?.isEmpty == true && both["resolutions"]?.first?["tries"] as? Int == 2)
     let probes = try await xtr("show", "probes", "--socket", socket)
-    #expect(probes.output.contains("192.0.2.2  up             1.23 ms     4 s ago     4 s ago  in 5 s  yes     answers probes"))
+    #expect(probes.output.contains("192.0.2.2  up             1.23 ms     4 s ago     4 s ago  in 5 s  yes     It answers probes."))
     let control = try await xtr("show", "control", "--socket", socket)
     #expect(control.output.contains("12,345 control messages received, 7 sent"))
     #expect(control.output.contains("8 could not be sent") && control.output.contains("9 thrown away by the kernel"))

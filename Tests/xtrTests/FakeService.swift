@@ -3,6 +3,7 @@
 // A router for the control server's tests: keeps mappings in a dictionary and remembers who asked.
 
 import ControlAPI
+import ControlSamples
 import Foundation
 import Logging
 import NIOCore
@@ -118,37 +119,4 @@ func blocking<Value: Sendable>(_ body: @Sendable @escaping () throws -> Value) a
   try await withCheckedThrowingContinuation { continuation in
     Thread { continuation.resume(with: Result { try body() }) }.start()
   }
-}
-
-extension RegisteredEntry {
-  static let sample = RegisteredEntry(
-    instanceID: 7, eidPrefix: "10.1.0.0/16", site: "berlin", proxied: true, ttlMinutes: 1440,
-    locators: [RegisteredLocator(address: "192.0.2.1", priority: 1, weight: 100, reachable: false)],
-    xtrs: [
-      XTR(
-        name: "00", address: "192.0.2.1", proxyReply: true, merge: true, ageSeconds: 61, refreshedSecondsAgo: 3, expiresInSeconds: 177)
-    ])
-}
-
-extension ResolutionEntry {
-  static let sample = ResolutionEntry(
-    instanceID: 0, eidPrefix: "10.2.0.5/32", state: "asking", tries: 2, lastRequestSecondsAgo: 1, asked: "192.0.2.100",
-    lastReplySecondsAgo: nil, answeredBy: nil, nextTryInSeconds: 2)
-}
-
-extension ProbeEntry {
-  static let sample = ProbeEntry(
-    rloc: "192.0.2.2", state: "up", roundTripMilliseconds: 1.234, lastProbeSecondsAgo: 4, lastReplySecondsAgo: 4, nextProbeInSeconds: 5,
-    reachable: true, why: "answers probes")
-}
-
-extension ControlPlaneStatus {
-  static let sample = ControlPlaneStatus(
-    addresses: ["192.0.2.1"], mapResolvers: ["192.0.2.100"], received: 12345, sent: 7, unsendable: 8, dropped: 9,
-    refused: [CountedReason(reason: "unknown-nonce", count: 3, meaning: "late, doubled or spoofed")],
-    siteRefusals: [
-      SiteRefusal(site: "berlin", reason: "wrong-key", from: "192.0.2.9:4342", secondsAgo: 62, count: 10, why: "the keys differ")
-    ], waiting: 1, released: 2,
-    unresolved: [CountedReason(reason: "timed-out", count: 4, meaning: "nobody answered")], outstanding: 5,
-    events: [CountedReason(reason: "replies", count: 6, meaning: "Map-Replies sent")])
 }

@@ -104,6 +104,10 @@ extension Subscriber {
     let refusals = judged.refusals.map { ITRAction.refused($0) }
     guard !judged.mappings.isEmpty else { return refusals }
     judged.retire(subscription.eid, answeredBy: arrival.from)
+    if let registeredAt, let askedAt = subscription.lastRequestAt, askedAt <= registeredAt {
+      askAgain(slot, now: now)
+      return [.install(judged.mappings)] + refusals
+    }
     subscriptions[slot]?.state = .declined
     subscriptions[slot]?.tries = 0
     subscriptions[slot]?.firstNonce = nil

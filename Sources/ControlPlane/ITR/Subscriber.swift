@@ -10,6 +10,9 @@
 //                     ▼    │             or the server has ended it            │
 //                    declined              asking ◀────────────────────────────┘
 //
+// A server that does not know our xTR-ID declines: it has no key to tell us with. Who starts asks and registers at once, and the question may
+// come first; what was declined before a registration of ours was confirmed is asked again at once.
+//
 //     not configured any more: leaving, until a Map-Notify confirms or ten tries were silent; then gone
 //
 // Nonces. One counter for each prefix serves both directions: the server takes no request and we take no Map-Notify whose nonce is not
@@ -79,6 +82,8 @@ public struct Subscriber: Sendable {
   private var rate = RateLimit(perSecond: 1000, burst: 100)
   private let startSeconds: UInt32
   private var stored: [EIDPrefix: UInt64]
+  /// When a server last came to know us.
+  var registeredAt: Instant?
   var subscriptions = SlotArray<Subscription>()
   var index = PrefixTrie()
   var deadlines = DeadlineQueue()
@@ -112,6 +117,12 @@ public struct Subscriber: Sendable {
       }
       if subscriptions[slot]?.state == .leaving { begin(slot, .asking, now) }
     }
+  }
+
+  /// A server has confirmed a registration of ours that it did not have.
+  public mutating func registered(now: Instant) {
+    registeredAt = now
+    for subscription in Array(subscriptions.elements) where subscription.state == .declined { begin(index[subscription.eid], .asking, now) }
   }
 
   /// New tries, in another state.

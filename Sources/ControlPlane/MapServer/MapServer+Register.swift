@@ -96,10 +96,10 @@ extension MapServer {
       if outcome.mappingChanged { changes.append((eid, xtr)) }
       return
     }
-    let lifetime = Self.lifetime(ttlMinutes: record.ttl, usesTTL: flags.contains(.useTTL))
     let registration = Registration(
       xtr: xtr, wantsProxyReply: flags.contains(.proxyReply), merges: flags.contains(.merge), usesTTL: flags.contains(.useTTL),
-      record: MapServerRecord.encoded(record), since: now, refreshed: now, deadline: now + lifetime)
+      record: MapServerRecord.encoded(record), since: now, refreshed: now,
+      deadline: now + Self.lifetime(ttlMinutes: record.ttl, usesTTL: flags.contains(.useTTL)))
     let outcome = registrations.put(registration, for: eid, site: site)
     for displaced in outcome.displaced { withdrawn(eid, xtr: displaced) }
     if outcome.mappingChanged { changes.append((eid, xtr)) }

@@ -16,6 +16,7 @@ public final class RouterProcess: Sendable {
   public let controlSocket: String
   private let binary: String
   private let role: Role
+  private let launcher: [String]
   private let child = Mutex<ChildProcess?>(nil)
 
   /// Which command it is; the rest is the same for both.
@@ -24,9 +25,12 @@ public final class RouterProcess: Sendable {
     case mapServer = "map-server"
   }
 
-  /// Nothing runs yet. `binary`: the xtr to start.
-  public init(_ name: String, in namespace: Namespace, binary: String, directory: String, role: Role = .router) {
+  /// Nothing runs yet. `binary`: the xtr to start; `launcher`: words of a command that starts it in its own place, ["env", "NAME=value"].
+  public init(
+    _ name: String, in namespace: Namespace, binary: String, directory: String, role: Role = .router, launcher: [String] = []
+  ) {
     self.role = role
+    self.launcher = launcher
     self.name = name
     self.namespace = namespace
     self.binary = binary
@@ -51,7 +55,7 @@ public final class RouterProcess: Sendable {
 
   /// Start it and return at once.
   public func start() throws(LabError) {
-    let process = try ChildProcess([binary, role.rawValue, configurationPath], in: namespace)
+    let process = try ChildProcess(launcher + [binary, role.rawValue, configurationPath], in: namespace)
     child.withLock { $0 = process }
   }
 
@@ -68,7 +72,7 @@ public final class RouterProcess: Sendable {
 
   /// Run it where it is expected to end by itself, and return how and with which words.
   public func runToItsEnd(atMost limit: Duration = .seconds(10)) throws(LabError) -> (status: ExitStatus, said: String) {
-    let process = try ChildProcess([binary, role.rawValue, configurationPath], in: namespace)
+    let process = try ChildProcess(launcher + [binary, role.rawValue, configurationPath], in: namespace)
     let status = try process.wait(atMost: limit)
     return (status, process.standardError + process.standardOutput)
   }

@@ -99,28 +99,36 @@ public final class Lab: Sendable {
   private static func remove(_ namespaces: [Namespace], grace: Duration) {
     let end = ContinuousClock.now + grace
     for signal in [SIGTERM, SIGKILL] {
-      var left = namespaces.flatMap(runningProcesses)
+      var left = runningProcesses(namespaces)
       for process in left { kill(process, signal) }
       while !left.isEmpty, ContinuousClock.now < end || signal == SIGKILL {
         Interruption.pause(.milliseconds(5))
         left = left.filter { kill($0, 0) == 0 && !isZombie($0) }
       }
     }
-    for namespace in namespaces { _ = spawnAndWait(["ip", "netns", "del", namespace.identifier]) }
+    for namespace in namespaces { spawnAndWait(["ip", "netns", "del", namespace.identifier]) }
   }
 
-  private static func runningProcesses(_ namespace: Namespace) -> [pid_t] {
-    spawnAndWait(["ip", "netns", "pids", namespace.identifier]).split(separator: "\n").compactMap { pid_t($0) }
-      .filter { $0 != getpid() }
+  /// All but our own: a thread of ours may be inside.
+  private static func runningProcesses(_ namespaces: [Namespace]) -> [pid_t] {
+    let inside = Set(namespaces.compactMap { identity(of: "/run/netns/\($0.identifier)") })
+    return names(in: "/proc").compactMap { pid_t($0) }.filter { process in
+      process != getpid() && identity(of: "/proc/\(process)/ns/net").map(inside.contains) == true
+    }
+  }
+
+  /// Which namespace a file of the kernel's stands for.
+  private static func identity(of path: String) -> ino_t? {
+    var information = stat()
+    return stat(path, &information) == 0 ? information.st_ino : nil
   }
 
   /// Like `ChildProcess.run`, but deaf to `Interruption`: clean-up goes on after a signal.
-  private static func spawnAndWait(_ arguments: [String]) -> String {
-    guard let process = try? ChildProcess(arguments) else { return "" }
+  private static func spawnAndWait(_ arguments: [String]) {
+    guard let process = try? ChildProcess(arguments) else { return }
     let end = ContinuousClock.now + .seconds(10)
     while process.isRunning, ContinuousClock.now < end { Interruption.pause(.milliseconds(1)) }
     process.stop(grace: .zero)
-    return process.standardOutput
   }
 
   // MARK: What a killed one left

@@ -45,10 +45,9 @@ public struct LinkEnd: Sendable {
         "ethtool", "-K", name, "tx", "off", "tso", "off", "gso", "off", "gro", "off", "txvlan", "off", "rxvlan", "off")
     case .untouched: break
     }
-    for address in addresses {
-      let isIPv6 = address.contains(":")
-      try namespace.ip("addr add \(address) dev \(name)\(isIPv6 ? " nodad" : "")\(prefixRoutes ? "" : " noprefixroute")")
+    let lines = addresses.map {
+      "addr add \($0) dev \(name)\($0.contains(":") ? " nodad" : "")\(prefixRoutes ? "" : " noprefixroute")"
     }
-    try namespace.ip("link set \(name) up")
+    try namespace.ip(lines + ["link set \(name) up"])
   }
 }

@@ -50,6 +50,23 @@ public struct Namespace: Sendable, Hashable {
     try ChildProcess.run(["ip", "-n", identifier] + words.split(separator: " ").map(String.init))
   }
 
+  /// Several lines of words for `ip`, carried out in this order by one process, up to the first that fails. `family`: what its options -4 and
+  /// -6 say, for words that do not say it themselves.
+  public func ip(_ lines: [String], family: AddressFamily? = nil) throws(LabError) {
+    let file = clinux_memory_file("ip")
+    guard file >= 0 else { throw .lastCall("memfd_create") }
+    defer { close(file) }
+    let text = lines.joined(separator: "\n") + "\n"
+    guard write(file, text, text.utf8.count) == text.utf8.count, lseek(file, 0, SEEK_SET) == 0 else { throw .lastCall("writing for ip") }
+    let flag: [String] =
+      switch family {
+      case .ipv4: ["-4"]
+      case .ipv6: ["-6"]
+      case nil: []
+      }
+    try ChildProcess.run(["ip", "-n", identifier] + flag + ["-batch", "-"], standardInput: file)
+  }
+
   /// Set a value below /proc/sys, "net.ipv4.ip_forward" style but with slashes: `set("net/ipv4/ip_forward", "1")`.
   public func set(_ key: String, _ value: String) throws {
     try run {

@@ -63,9 +63,8 @@ public struct TwoSites: Sendable {
   private func waitForLinks() throws(LabError) {
     for namespace in lab.allNamespaces {
       try Interruption.wait(for: "the links of \(namespace.name)", atMost: .seconds(5)) { () throws(LabError) in
-        let links = try namespace.ip("-br link").split(separator: "\n").filter { !$0.hasPrefix("lo ") }
-        let addresses = try namespace.ip("-6 -o addr show scope link").split(separator: "\n")
-        return links.allSatisfy { $0.contains(" UP ") } && links.count == addresses.count
+        let links = try namespace.ip("-br addr").split(separator: "\n").filter { !$0.hasPrefix("lo ") }
+        return links.allSatisfy { $0.contains(" UP ") && $0.contains(" fe80:") }
       }
     }
   }
@@ -77,7 +76,7 @@ public struct TwoSites: Sendable {
       site.router, site.coreInterface, addresses: AddressFamily.allCases.map { "\(site.rloc($0))/\($0.linkPrefixLength)" },
       offloads: .untouched)
     try lab.connect(end, routerEnd, mtu: mtu, queues: queues)
-    for family in AddressFamily.allCases { try site.router.ip("route add default via \(site.coreGateway(family))") }
+    try site.router.ip(AddressFamily.allCases.map { "route add default via \(site.coreGateway($0))" })
   }
 
   private func connectHost(_ site: Site, instance: Int, queues: Int) throws {
@@ -89,7 +88,7 @@ public struct TwoSites: Sendable {
       LinkEnd(
         site.router, site.siteInterfaces[instance - 1], addresses: routerAddresses, prefixRoutes: instance == 1, offloads: .untouched),
       queues: queues)
-    for family in AddressFamily.allCases { try host.ip("route add default via \(site.gateway(family, instance: instance))") }
+    try host.ip(AddressFamily.allCases.map { "route add default via \(site.gateway($0, instance: instance))" })
   }
 
   /// Instance 2 has the addresses of instance 1: its routes are in a table of their own, which packets from its own site interface and
@@ -97,12 +96,13 @@ public struct TwoSites: Sendable {
   private func separateSecondInstance(_ site: Site) throws {
     let interface = site.siteInterfaces[1]
     for family in AddressFamily.allCases {
-      let flag = family == .ipv4 ? "-4" : "-6"
-      let router = site.router
-      try router.ip("\(flag) route add \(site.eidPrefix(family)) dev \(interface) table \(Self.secondTable)")
-      try router.ip("\(flag) route add default via \(site.coreGateway(family)) table \(Self.secondTable)")
-      try router.ip("\(flag) rule add iif \(interface) lookup \(Self.secondTable) priority 1000")
-      try router.ip("\(flag) rule add from \(site.gateway(family, instance: 2)) lookup \(Self.secondTable) priority 1001")
+      try site.router.ip(
+        [
+          "route add \(site.eidPrefix(family)) dev \(interface) table \(Self.secondTable)",
+          "route add default via \(site.coreGateway(family)) table \(Self.secondTable)",
+          "rule add iif \(interface) lookup \(Self.secondTable) priority 1000",
+          "rule add from \(site.gateway(family, instance: 2)) lookup \(Self.secondTable) priority 1001",
+        ], family: family)
     }
   }
 }

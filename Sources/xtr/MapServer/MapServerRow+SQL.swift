@@ -12,8 +12,9 @@ import ControlPlane
 import Wire
 
 extension MapServerRow {
-  /// What makes the tables. The number says which tables these are; a file of another number is not ours to read.
+  /// Which tables these are, as the file's user_version; a file of another number is not ours to read.
   static let schemaVersion: Int64 = 1
+  /// What makes the tables.
   static let schema = [
     """
     CREATE TABLE IF NOT EXISTS registrations (
@@ -27,7 +28,6 @@ extension MapServerRow {
       PRIMARY KEY (instance, prefix, xtr)) WITHOUT ROWID
     """,
     "CREATE TABLE IF NOT EXISTS clock (id INTEGER PRIMARY KEY, boot TEXT NOT NULL, offset INTEGER NOT NULL, last INTEGER NOT NULL)",
-    "PRAGMA user_version = \(schemaVersion)",
   ]
 
   fileprivate enum Flag {

@@ -33,7 +33,9 @@ final class RegistrationStore {
     guard version == 0 || version == MapServerRow.schemaVersion else {
       throw SQLiteError(doing: path, message: "the file is of another version of xtr (\(version)): name another one as `state`")
     }
+    // Nothing is written where all is there: a server that comes back while the disk is full serves what it has.
     for statement in MapServerRow.schema { try file.execute(statement) }
+    if version == 0 { try file.execute("PRAGMA user_version = \(MapServerRow.schemaVersion)") }
     clock = StateClock(try StateClock.Kept(from: file))
     writers = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     writer = writers.next()

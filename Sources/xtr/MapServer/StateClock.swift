@@ -51,7 +51,7 @@ extension StateClock {
   init(_ kept: Kept?) {
     let boot = (try? InputFile.read("/proc/sys/kernel/random/boot_id")) ?? []
     let identity = String(decoding: boot.prefix { $0 > 0x20 }, as: UTF8.self)
-    self.init(kept, boot: identity, secondsSinceBoot: Self.secondsSinceBoot, secondsSince1970: Int64(Glibc.time(nil)))
+    self.init(kept, boot: identity, secondsSinceBoot: Self.secondsSinceBoot, secondsSince1970: WallClock.secondsSince1970)
   }
 
   var now: Int64 { time(secondsSinceBoot: Self.secondsSinceBoot) }

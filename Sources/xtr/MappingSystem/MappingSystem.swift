@@ -236,7 +236,9 @@ final class MappingSystem {
     for action in actions {
       switch action {
       case .send(let datagram): sockets?.send(datagram)
-      case .report(let report): log.log(level: report.kind == .registered ? .notice : .warning, "\(report.sentence)")
+      case .report(let report):
+        if report.kind == .registered { subscriber.registered(now: .now) }
+        log.log(level: report.kind == .registered ? .notice : .warning, "\(report.sentence)")
       case .refused(let reason): refuse(reason)
       }
     }

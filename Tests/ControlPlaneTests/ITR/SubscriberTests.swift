@@ -212,6 +212,25 @@ import Wire
     }
   }
 
+  @Test func `C12 what a server declined before it knew us is asked again when it does, whichever word comes first`() throws {
+    let reply = { MapReply(nonce: $0, records: [Sample.record("10.2.0.0/16")]) }
+    var late = subscriber()
+    var nonce = try request(late.tick(now: start).datagrams.first).nonce
+    #expect(late.receive(reply(nonce), Sample.arrival, now: at(0.1)).contains(.subscription(Self.prefix, .declined)))
+    late.registered(now: at(0.2))
+    #expect(late.nextDeadline(at(0.2)) == at(1), "a second after the last request")
+
+    var early = subscriber()
+    nonce = try request(early.tick(now: start).datagrams.first).nonce
+    early.registered(now: at(0.1))
+    let actions = early.receive(reply(nonce), Sample.arrival, now: at(0.2))
+    #expect(actions.installs.count == 1 && !actions.contains(.subscription(Self.prefix, .declined)))
+    #expect(early.nextDeadline(at(0.2)) == at(1))
+    nonce = try request(early.tick(now: at(1)).datagrams.first).nonce
+    #expect(
+      early.receive(reply(nonce), Sample.arrival, now: at(1.1)).contains(.subscription(Self.prefix, .declined)), "it knows us, and says no")
+  }
+
   @Test func `C12 a confirmation may be about a hole around the prefix, and is told from its neighbours' by the nonce`() throws {
     let prefixes = [eid("10.2.0.0/24"), eid("10.2.1.0/24"), eid("10.2.2.0/24")]
     var subscriber = subscriber(prefixes)

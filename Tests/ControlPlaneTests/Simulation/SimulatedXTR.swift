@@ -244,7 +244,7 @@ final class SimulatedXTR: SimulatedNode {
     for action in actions {
       switch action {
       case .send(let datagram): send(datagram)
-      case .report: break
+      case .report(let report): if report.kind == .registered { subscriber.registered(now: now) }
       case .refused(let reason): refuse(reason)
       }
     }

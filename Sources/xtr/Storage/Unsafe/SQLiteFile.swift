@@ -35,6 +35,7 @@ struct SQLiteStatement: Hashable, Sendable {
 final class SQLiteFile: @unchecked Sendable {
   // SAFETY (S1): the database and the prepared statements are open until deinit, which closes them in the opposite order.
   private let database: OpaquePointer
+  private let path: String
   private var prepared: [String: OpaquePointer] = [:]
 
   /// Opens or makes the file. The write-ahead log is written through at each commit.
@@ -47,6 +48,7 @@ final class SQLiteFile: @unchecked Sendable {
       throw error
     }
     database = opened
+    self.path = path
     sqlite3_busy_timeout(opened, 2000)
     do throws(SQLiteError) {
       try execute("PRAGMA journal_mode = WAL")
@@ -127,7 +129,7 @@ final class SQLiteFile: @unchecked Sendable {
     }
   }
 
-  private func failure(_ doing: String) -> SQLiteError { SQLiteError(doing: doing, message: Self.message(database)) }
+  private func failure(_ doing: String) -> SQLiteError { SQLiteError(doing: "\(path): \(doing)", message: Self.message(database)) }
 
   private static func message(_ database: OpaquePointer?) -> String {
     database.map { String(cString: sqlite3_errmsg($0)) } ?? "out of memory"
