@@ -140,7 +140,9 @@ struct TestBed {
   func warmUp() throws {
     for family in AddressFamily.allCases {
       for instance in [1, 2] {
-        let result = try ping(family, instance: instance, count: 2)
+        var ping = Ping(to: sites.siteB.host(family), count: 2)
+        ping.patience = .seconds(3)
+        let result = try ping.run(from: sites.siteA.hosts[instance - 1])
         try #require(result.received > 0, "\(result.output)")
       }
     }

@@ -85,7 +85,8 @@ public struct UDPFlow: Sendable {
     return Running(progress: progress, sending: sending, receiving: receiving)
   }
 
-  /// What the two threads tell each other. Each atomic has one writer: the sender (`sent`, `isSenderDone`), the owner (`isStopped`).
+  /// What the two threads tell each other. Each atomic has one writer: the sender (`sent`, `isSenderDone`), the owner (`isStopped`,
+  /// `patienceMilliseconds`, written before it).
   final class Progress: Sendable {
     /// What all packets of the run carry.
     let mark = UInt32.random(in: .min ... .max)
@@ -93,6 +94,8 @@ public struct UDPFlow: Sendable {
     let received = Atomic<Int>(0)
     let isSenderDone = Atomic<Bool>(false)
     let isStopped = Atomic<Bool>(false)
+    /// After the sender ended, so long without a packet means that the rest is lost.
+    let patienceMilliseconds = Atomic<Int>(400)
   }
 
   public struct Running: Sendable {
@@ -110,8 +113,9 @@ public struct UDPFlow: Sendable {
       return try receiving.join()
     }
 
-    /// Stop sending, wait for what is under way.
-    public func finish() throws -> Result {
+    /// Stop sending, wait for what is under way: until all is there, or nothing came for `patience`.
+    public func finish(patience: Duration = .milliseconds(400)) throws -> Result {
+      progress.patienceMilliseconds.store(Int(patience / .milliseconds(1)), ordering: .relaxed)
       progress.isStopped.store(true, ordering: .relaxed)
       return try join()
     }

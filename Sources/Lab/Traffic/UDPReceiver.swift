@@ -7,8 +7,6 @@ import Glibc
 import Synchronization
 
 struct UDPReceiver {
-  /// After the sender ended, so long without a packet means that the rest is lost.
-  private static let silence = Duration.milliseconds(400)
   private let flow: UDPFlow
   private let progress: UDPFlow.Progress
   private let pattern: [UInt8]
@@ -46,7 +44,7 @@ struct UDPReceiver {
         last = now
         for index in 0..<count { judge(batch.packet(index), byteCount: batch.byteCount(index), &seen, &result) }
         progress.received.store(result.received, ordering: .relaxed)
-      } else if wasDone, now - last > Self.silence {
+      } else if wasDone, now - last > .milliseconds(progress.patienceMilliseconds.load(ordering: .relaxed)) {
         result.sent = sent
         result.duration = first.map { last - $0 } ?? .zero
         return result
