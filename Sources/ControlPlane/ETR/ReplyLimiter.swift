@@ -14,28 +14,20 @@ import Wire
 struct ReplyLimiter: Sendable {
   static let bucketCount = 4096
 
-  /// Between two replies, in the long run.
-  private let spacing: Duration
-  private let burst: Double
-
-  /// When a bucket will be full again; the distance from now says what it has left.
+  private let rate: RateLimit.Rate
+  /// Of each bucket.
   private var fullAt: [Instant?]
   private let hashKey: UInt64
 
-  init(perSecond: Double, burst: Double, random: inout NonceSource) {
-    spacing = .seconds(1 / perSecond)
-    self.burst = burst
+  init(perSecond: Int, burst: Int, random: inout NonceSource) {
+    rate = RateLimit.Rate(perSecond: perSecond, burst: burst)
     fullAt = Array(repeating: nil, count: Self.bucketCount)
     hashKey = random.next()
   }
 
   /// Whether `address` may have one more; if so, it has had it. O(1).
   mutating func allows(_ address: IPAddress, now: Instant) -> Bool {
-    let i = bucket(of: address)
-    let full = max(fullAt[i] ?? now, now) + spacing
-    guard full - now <= spacing * burst else { return false }
-    fullAt[i] = full
-    return true
+    rate.take(&fullAt[bucket(of: address)], now)
   }
 
   /// Two rounds of SplitMix64's mixing, keyed.

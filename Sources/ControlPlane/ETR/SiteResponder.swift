@@ -34,9 +34,9 @@ public struct SiteResponder: Sendable {
   public var echoNonceCapable: Bool
   private var limiter: ReplyLimiter
 
-  /// `repliesPerSecond`, above 0, and `burst`: what one destination may get; see ReplyLimiter.
+  /// `repliesPerSecond` and `burst`, both at least 1: what one destination may get; see ReplyLimiter.
   public init(
-    echoNonceCapable: Bool = false, repliesPerSecond: Double = 20, burst: Double = 100, random: NonceSource = NonceSource()
+    echoNonceCapable: Bool = false, repliesPerSecond: Int = 20, burst: Int = 100, random: NonceSource = NonceSource()
   ) {
     var random = random
     self.echoNonceCapable = echoNonceCapable

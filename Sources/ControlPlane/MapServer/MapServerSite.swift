@@ -47,8 +47,8 @@ public struct MapServerSettings: Hashable, Sendable {
   public var families: Set<AddressFamily>
   /// Map-Replies to one address that are not free (see MapServer+Request): in the long run, above 0, and at once. With the longest
   /// replies 220 kB/s to a victim. Our choice: ITRs behind another Map-Resolver ask by its address, and have to live with this.
-  public var repliesPerSecond = 200.0
-  public var replyBurst: Double { 5 * repliesPerSecond }
+  public var repliesPerSecond = 200
+  public var replyBurst: Int { 5 * repliesPerSecond }
   /// EID-prefixes that may be registered at one time.
   public var maximumRegistrations = 2_000_000
   /// xTRs whose nonces are remembered, for each site.

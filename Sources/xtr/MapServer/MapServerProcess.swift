@@ -55,7 +55,7 @@ actor MapServerProcess {
     (ended, endedContinuation) = AsyncStream.makeStream()
     kernel = try KernelView(following: [])
     var settings = MapServerSettings(families: [])
-    if let perSecond = configuration.repliesPerSecond { settings.repliesPerSecond = Double(perSecond) }
+    if let perSecond = configuration.repliesPerSecond { settings.repliesPerSecond = perSecond }
     server = MapServer(settings: settings, sites: configuration.sites.map(\.served), nonces: NonceSource())
   }
 

@@ -5,6 +5,7 @@
 // our own and leave by a raw socket. ICMP errors are made here, because the kernel's own would take the main routing table
 // whatever the instance.
 
+import ControlPlane
 import DataPlane
 import Netlink
 import Wire
@@ -18,7 +19,7 @@ final class ExceptionPath {
   /// `nil`: every instance without a table of its own.
   private var devices: [InstanceID?: Device] = [:]
   /// Rule: ICMP errors are rate-limited (RFC 1812 4.3.2.8, RFC 4443 2.4 f).
-  private var icmpBudget = TokenBucket(perSecond: 1000, burst: 200)
+  private var icmpBudget = RateLimit(perSecond: 1000, burst: 200)
   private var missesReported: [MissKey: ContinuousClock.Instant] = [:]
   private var missesPruned = ContinuousClock.now
   private(set) var injected: UInt64 = 0
@@ -141,7 +142,7 @@ final class ExceptionPath {
   private func mayNotBeFragmented(_ packet: PacketBytes) -> Bool { IPv4View(packet)?.dontFragment ?? true }
 
   private func answer(_ kind: ICMPErrorKind, _ item: PuntRing.Item) {
-    guard icmpBudget.take(at: .now), let (source, _) = addresses(item.packet),
+    guard icmpBudget.take(.now), let (source, _) = addresses(item.packet),
       let own = ownAddress(of: source.family, for: item), let error = icmpError(kind, about: item.packet, from: own)
     else { return }
     forward(error, from: own, to: source, item.instanceID)
@@ -209,28 +210,5 @@ final class ExceptionPath {
       let (verdict, frame, _) = batch.outcome(0)
       body(verdict, frame, bytes.dropFirst(128 + ethernet.count))
     }
-  }
-}
-
-/// A rate limit that allows bursts.
-struct TokenBucket {
-  private let perSecond: Double
-  private let burst: Double
-  private var tokens: Double
-  private var last: ContinuousClock.Instant
-
-  init(perSecond: Double, burst: Double) {
-    self.perSecond = perSecond
-    self.burst = burst
-    tokens = burst
-    last = .now
-  }
-
-  mutating func take(at now: ContinuousClock.Instant) -> Bool {
-    tokens = min(burst, tokens + (now - last) / .seconds(1) * perSecond)
-    last = now
-    guard tokens >= 1 else { return false }
-    tokens -= 1
-    return true
   }
 }
