@@ -11,6 +11,10 @@
 //     peer     |──SMR a──|──SMR b──|──SMR a──|  asks for b: over  |──SMR a──| …
 //                 3 s       3 s       3 s
 //
+// One topic a message: a receiver has to take a Map-Request with several records, but a sender must not send one (section 5.2), and an
+// aggregate of ours would not be found by receivers that look for the very prefix. With one message in 3 seconds, which section 6.1
+// recommends, a peer has heard of n prefixes once after 3 n seconds. Adding a topic costs the same however many there are.
+//
 // Which field names what has changed differs between implementations: we put it into both, the record and the source EID, and look at both.
 //
 // Receiving. Nothing in the message is believed but that something may have changed. It is unauthenticated: therefore one request per
@@ -24,18 +28,47 @@ public struct Solicitor: Sendable {
   /// A peer that is told of changes.
   private struct Peer: Sendable {
     var rloc: IPAddress
-    /// The next one first.
-    var topics: [Topic] = []
-  }
+    /// Each with how often it has been told.
+    var topics = PrefixTrie()
+    /// The order in which they are told: from the end of the one, then from the beginning of the other. Topics that are over are in it still.
+    private var soon: [EIDPrefix] = []
+    private var later: [EIDPrefix] = []
 
-  private struct Topic: Sendable {
-    var eid: EIDPrefix
-    var timesTold = 0
+    init(rloc: IPAddress) { self.rloc = rloc }
+
+    /// A topic to be told from the first time on. False: it was one already, and keeps its place.
+    mutating func add(_ eid: EIDPrefix) -> Bool {
+      guard topics.insert(eid, 0) == nil else { return false }
+      later.append(eid)
+      return true
+    }
+
+    /// The topic that has waited longest. It goes behind the others, or is over when it has been told often enough.
+    mutating func takeNext() -> EIDPrefix? {
+      while true {
+        if soon.isEmpty { (soon, later) = (later.reversed(), []) }
+        guard let eid = soon.popLast() else { return nil }
+        guard let timesTold = topics[eid] else { continue }
+        if timesTold + 1 < Solicitor.timesTold {
+          topics.insert(eid, timesTold + 1)
+          later.append(eid)
+        } else {
+          topics.remove(eid)
+        }
+        return eid
+      }
+    }
+
+    /// Topics that overlap with what the peer has asked for are over.
+    mutating func hear(_ asked: EIDPrefix) {
+      let over = topics.covering(asked).map(\.prefix) + topics.descendants(of: asked, limit: .max).map(\.prefix) + [asked]
+      for eid in over { topics.remove(eid) }
+    }
   }
 
   /// RFC 9301 6.1, both for what we send and for what we react to.
   static let interval = Duration.seconds(3)
-  static let timesTold = 5
+  static let timesTold: UInt32 = 5
   /// What we chose; over all peers, or all senders.
   static let maximumTopics = 65_536
   static let sendRate = (perSecond: 1000, burst: 100)
@@ -82,17 +115,12 @@ public struct Solicitor: Sendable {
     let slot: UInt32
     if let known = slotOf[rloc] {
       slot = known
-      if let i = peers[slot]?.topics.firstIndex(where: { $0.eid == eid }) {
-        peers[slot]?.topics[i].timesTold = 0
-        return
-      }
     } else {
       slot = peers.insert(Peer(rloc: rloc))
       slotOf[rloc] = slot
       deadlines.schedule(slot, at: now)
     }
-    peers[slot]?.topics.append(Topic(eid: eid))
-    topicCount += 1
+    if peers[slot]?.add(eid) == true { topicCount += 1 }
   }
 
   /// When `tick` has something to do; nil: never. In the past: at once.
@@ -105,29 +133,19 @@ public struct Solicitor: Sendable {
   public mutating func tick(now: Instant) -> [ITRAction] {
     var actions: [ITRAction] = []
     for _ in 0..<Self.tickCount {
-      guard let (slot, deadline) = deadlines.first, deadline <= now, let peer = peers[slot] else { break }
-      guard let topic = peer.topics.first else {
+      guard let (slot, deadline) = deadlines.first, deadline <= now, let rloc = peers[slot]?.rloc else { break }
+      guard let count = peers[slot]?.topics.count, count > 0 else {
         peers.remove(slot)
-        slotOf[peer.rloc] = nil
+        slotOf[rloc] = nil
         deadlines.cancel(slot)
         continue
       }
       guard sending.take(now) else { break }
-      tell(slot, topic, now)
       deadlines.schedule(slot, at: now + Self.interval)
-      if let datagram = solicitation(topic.eid, to: peer.rloc) { actions.append(.send(datagram)) }
+      if let topic = peers[slot]?.takeNext(), let datagram = solicitation(topic, to: rloc) { actions.append(.send(datagram)) }
+      topicCount -= count - (peers[slot]?.topics.count ?? 0)
     }
     return actions
-  }
-
-  /// The topic goes behind the others, or is over.
-  private mutating func tell(_ slot: UInt32, _ topic: Topic, _ now: Instant) {
-    peers[slot]?.topics.removeFirst()
-    guard topic.timesTold + 1 < Self.timesTold else {
-      topicCount -= 1
-      return
-    }
-    peers[slot]?.topics.append(Topic(eid: topic.eid, timesTold: topic.timesTold + 1))
   }
 
   private mutating func solicitation(_ eid: EIDPrefix, to rloc: IPAddress) -> Datagram? {
@@ -143,10 +161,9 @@ public struct Solicitor: Sendable {
   public mutating func receiveInvoked(_ request: MapRequest) {
     let asked = request.records.compactMap(\.eidPrefix)
     for case .ip(let rloc) in request.itrRLOCs {
-      guard let slot = slotOf[rloc], let topics = peers[slot]?.topics else { continue }
-      let left = topics.filter { topic in !asked.contains { $0.overlaps(topic.eid) } }
-      topicCount -= topics.count - left.count
-      peers[slot]?.topics = left
+      guard let slot = slotOf[rloc], let count = peers[slot]?.topics.count else { continue }
+      for eid in asked { peers[slot]?.hear(eid) }
+      topicCount -= count - (peers[slot]?.topics.count ?? 0)
     }
   }
 

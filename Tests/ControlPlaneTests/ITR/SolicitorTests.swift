@@ -84,6 +84,21 @@ import Wire
     #expect(sent.count { $0.datagram.destination.address != Sample.remote } == 9)
   }
 
+  @Test func `C6 thirty thousand topics of one peer are told in turn, each once before any comes again`() throws {
+    var solicitor = solicitor()
+    let topics = (0..<30_000).map { EIDPrefix(.zero, IPPrefix(host: .v4(IPv4Address(rawValue: 0x0A01_0000 + UInt32($0))))) }
+    var sent = solicitor.announce(topics, to: [Sample.remote], now: start).datagrams
+    // Announced again: they keep their places.
+    sent += solicitor.announce(topics, to: [Sample.remote], now: at(1)).datagrams
+    #expect(solicitor.topicCount == 30_000)
+    for i in 1..<topics.count { sent += solicitor.tick(now: at(Double(3 * i))).datagrams }
+    #expect(try sent.map { try request($0).records.compactMap(\.eidPrefix) } == topics.map { [$0] })
+    let all = MapRequest(
+      nonce: 1, flags: .invokedBySolicit, itrRLOCs: [.ip(Sample.remote)], records: [MapRequest.Record(eid("10.0.0.0/8"))])
+    solicitor.receiveInvoked(all)
+    #expect(solicitor.topicCount == 0 && solicitor.tick(now: at(3 * 30_000)) == [])
+  }
+
   @Test func `our own RLOCs and those of a family that we do not have are told nothing`() {
     var solicitor = solicitor()
     #expect(solicitor.announce([eid("10.1.0.0/24")], to: [Sample.ownRLOC, address("2001:db8::9")], now: start) == [])
