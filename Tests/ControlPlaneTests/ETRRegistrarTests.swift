@@ -82,6 +82,29 @@ import Wire
     #expect(gaps.allSatisfy { $0 > 0.0099 })
   }
 
+  /// One record a message: as many messages as 330 000 prefixes need.
+  @Test func `C8 eight thousand messages are refreshed every minute, evenly`() throws {
+    let database = try RegistrarWorld.database(8000)
+    var registration = ServerRegistration(RegistrationServer(Endpoint(RegistrarWorld.serverAddress), key: RegistrarWorld.key), now: start)
+    _ = registration.set(database.prefixes.map(database.record), byteCount: 36, overhead: 0, now: start)
+    var random = NonceSource(seed: 3)
+    var (now, nonce) = (start, UInt64(0))
+    var lastSent: [UInt32: Instant] = [:]
+    var (longest, perSecond) = (Duration.zero, [Int64: Int]())
+    while let deadline = registration.nextDeadline, deadline < at(400) {
+      now = max(now, deadline)
+      guard case .send(let slot)? = registration.nextDue(now) else { continue }
+      nonce += 1
+      _ = registration.noteSent(slot, nonce, now, &random)
+      registration.noteAnswered(slot, nonce, registration.records(slot), isCurrent: true, now, &random)
+      if let last = lastSent[slot] { longest = max(longest, last.duration(to: now)) }
+      lastSent[slot] = now
+      perSecond[start.duration(to: now).components.seconds, default: 0] += 1
+    }
+    #expect(lastSent.count == 8000 && longest < .seconds(67), "\(longest)")
+    #expect(perSecond.values.allSatisfy { $0 <= 190 }, "\(perSecond.values.max() ?? 0)")
+  }
+
   @Test func `a change is registered at once, and only what changed`() throws {
     let world = try RegistrarWorld(prefixCount: 200)
     world.run(.seconds(5))
@@ -129,6 +152,20 @@ import Wire
     world.at(.seconds(10)) { $0.withdraw(now: $1) }
     world.run(.seconds(11))
     #expect(world.server.registrations.isEmpty && world.site.registrar.nextDeadline == nil)
+  }
+
+  /// 42 messages, a millisecond apart.
+  @Test func `many prefixes are withdrawn without delay`() throws {
+    let world = try RegistrarWorld(prefixCount: 3000)
+    world.run(.seconds(10))
+    #expect(world.server.registrations.count == 3000)
+    world.at(.seconds(10)) { $0.withdraw(now: $1) }
+    world.run(.milliseconds(10_010))
+    #expect(world.site.registrar.hasUnsent && world.site.registrar.unconfirmedWithdrawals == 3000)
+    world.run(.milliseconds(10_050))
+    #expect(!world.site.registrar.hasUnsent)
+    world.run(.milliseconds(10_100))
+    #expect(world.server.registrations.isEmpty && world.site.registrar.unconfirmedWithdrawals == 0)
   }
 
   @Test func `a server that is configured again while it is being left keeps the registrations`() throws {

@@ -32,6 +32,8 @@ public struct Registrar: Sendable {
   /// A register that was sent and not answered.
   private struct Outstanding {
     var server: Endpoint
+    /// Its slot at the server. A batch that goes takes its nonces along.
+    var batch: UInt32
     /// That it was signed with.
     var key: AuthenticationKey
   }
@@ -80,9 +82,15 @@ public struct Registrar: Sendable {
     return tick(now: now)
   }
 
-  /// A clean end: withdraws everything everywhere. It is over when `nextDeadline` is nil: half a minute later, where nobody
-  /// answers.
+  /// A clean end: withdraws everything everywhere, 70 000 prefixes a second. It is over when `nextDeadline` is nil: half a minute later,
+  /// where nobody answers.
   public mutating func withdraw(now: Instant) -> [RegistrarAction] { configure([], now: now) }
+
+  /// Whether there is something that has never been sent. O(messages)
+  public var hasUnsent: Bool { servers.contains(where: \.hasUnsent) }
+
+  /// How many withdrawals of EID-prefixes nobody has confirmed, at all servers together. O(messages)
+  public var unconfirmedWithdrawals: Int { servers.reduce(0) { $0 + $1.unconfirmedWithdrawals } }
 
   private mutating func leave(_ i: Int, _ now: Instant) {
     guard !servers[i].isLeaving else { return }
@@ -103,27 +111,38 @@ public struct Registrar: Sendable {
   // MARK: - Time
 
   /// When `tick` is to be called next; nil: not until something happens.
-  public var nextDeadline: Instant? { servers.lazy.compactMap(\.nextDeadline).min() }
+  public var nextDeadline: Instant? {
+    var next: Instant?
+    for i in servers.indices { if let deadline = servers[i].nextDeadline { next = next.map { min($0, deadline) } ?? deadline } }
+    return next
+  }
 
   /// Sends what is due and reports what lasts.
   public mutating func tick(now: Instant) -> [RegistrarAction] {
     var actions: [RegistrarAction] = []
     for i in servers.indices {
-      let (due, abandoned) = servers[i].nextDue(now)
-      forget(abandoned)
-      if let due { actions.append(.send(register(i, due, now))) }
+      while let due = servers[i].nextDue(now) {
+        switch due {
+        case .send(let slot): actions.append(.send(register(i, slot, now)))
+        case .abandoned(let nonces): forget(nonces)
+        }
+      }
       if let report = servers[i].report(now) { actions.append(.report(report)) }
     }
-    servers.removeAll { $0.isLeaving && $0.batches.isEmpty }
+    removeEmptyServers()
     return actions
   }
 
-  private mutating func register(_ i: Int, _ batch: Int, _ now: Instant) -> Datagram {
+  private mutating func removeEmptyServers() {
+    if servers.contains(where: { $0.isLeaving && $0.isEmpty }) { servers.removeAll { $0.isLeaving && $0.isEmpty } }
+  }
+
+  private mutating func register(_ i: Int, _ slot: UInt32, _ now: Instant) -> Datagram {
     lastNonce &+= 1
     let server = servers[i].server
-    if let lost = servers[i].noteSent(batch, lastNonce, now, &random) { outstanding[lost] = nil }
-    outstanding[lastNonce] = Outstanding(server: server.endpoint, key: server.key)
-    let message = MapRegister(nonce: lastNonce, flags: server.flags, records: servers[i].batches[batch].records, identity: identity)
+    if let lost = servers[i].noteSent(slot, lastNonce, now, &random) { outstanding[lost] = nil }
+    outstanding[lastNonce] = Outstanding(server: server.endpoint, batch: slot, key: server.key)
+    let message = MapRegister(nonce: lastNonce, flags: server.flags, records: servers[i].records(slot), identity: identity)
     return Datagram(server.key.sign(message), to: server.endpoint)
   }
 
@@ -148,16 +167,13 @@ public struct Registrar: Sendable {
     guard asked.key.verifies(bytes, type: .mapNotify, nonce: notify.nonce, fields: notify.authentication) else {
       return [.refused(.wrongKey)]
     }
-    guard let i = servers.firstIndex(where: { $0.server.endpoint == asked.server }), let batch = servers[i].batchIndex(of: notify.nonce)
-    else {
-      return [.refused(.unknownNonce)]
-    }
-    guard servers[i].covers(notify.records, batch: batch) else { return [.refused(.badRecord)] }
+    guard let i = servers.firstIndex(where: { $0.server.endpoint == asked.server }) else { return [.refused(.unknownNonce)] }
+    guard servers[i].covers(notify.records, batch: asked.batch) else { return [.refused(.badRecord)] }
     let isCurrent = asked.key == servers[i].server.key
-    forget(isCurrent ? servers[i].batches[batch].nonces : [notify.nonce])
-    servers[i].noteAnswered(batch, notify.nonce, notify.records, isCurrent: isCurrent, now, &random)
+    forget(isCurrent ? servers[i].nonces(asked.batch) : [notify.nonce])
+    servers[i].noteAnswered(asked.batch, notify.nonce, notify.records, isCurrent: isCurrent, now, &random)
     let report = servers[i].report(now)
-    servers.removeAll { $0.isLeaving && $0.batches.isEmpty }
+    removeEmptyServers()
     return report.map { [.report($0)] } ?? []
   }
 

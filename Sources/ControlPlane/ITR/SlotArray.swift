@@ -5,34 +5,37 @@
 
 /// An array with holes. O(1) each.
 struct SlotArray<Element: Sendable>: Sendable {
-  private var slots: ContiguousArray<Element?> = []
+  private var places: ContiguousArray<Element?> = []
   private var free: ContiguousArray<UInt32> = []
 
-  var count: Int { slots.count - free.count }
+  var count: Int { places.count - free.count }
 
   mutating func insert(_ element: Element) -> UInt32 {
     if let slot = free.popLast() {
-      slots[Int(slot)] = element
+      places[Int(slot)] = element
       return slot
     }
-    slots.append(element)
-    return UInt32(slots.count - 1)
+    places.append(element)
+    return UInt32(places.count - 1)
   }
 
   @discardableResult
   mutating func remove(_ slot: UInt32) -> Element? {
-    guard let element = slots[Int(slot)] else { return nil }
-    slots[Int(slot)] = nil
+    guard let element = places[Int(slot)] else { return nil }
+    places[Int(slot)] = nil
     free.append(slot)
     return element
   }
 
   /// nil where nothing is.
   subscript(slot: UInt32) -> Element? {
-    _read { yield slots[Int(slot)] }
-    _modify { yield &slots[Int(slot)] }
+    _read { yield places[Int(slot)] }
+    _modify { yield &places[Int(slot)] }
   }
 
+  /// All of them with their numbers, ascending.
+  var slots: [(slot: UInt32, element: Element)] { places.enumerated().compactMap { i, element in element.map { (UInt32(i), $0) } } }
+
   /// All of them, in no order.
-  var elements: some Sequence<Element> { slots.lazy.compactMap { $0 } }
+  var elements: some Sequence<Element> { places.lazy.compactMap { $0 } }
 }

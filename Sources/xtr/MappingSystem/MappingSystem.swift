@@ -128,7 +128,15 @@ final class MappingSystem {
   /// Whether the servers have confirmed that everything is withdrawn, or were given up.
   var isWithdrawn: Bool { registrar.nextDeadline == nil }
 
-  func close() { sockets?.close() }
+  /// Whether withdrawals are on their way for the first time still: for many EID-prefixes that takes seconds.
+  var isWithdrawing: Bool { registrar.hasUnsent }
+
+  /// The end: what nobody has confirmed to be withdrawn the servers have until it expires.
+  func close() {
+    let left = registrar.unconfirmedWithdrawals
+    if left > 0 { log.warning("\(left) withdrawals of EID-prefixes were not confirmed: map-servers may answer for them for three minutes") }
+    sockets?.close()
+  }
 
   // MARK: - Misses
 

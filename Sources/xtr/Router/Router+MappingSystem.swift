@@ -210,11 +210,16 @@ extension Router {
     system.update(rlocs: preferred, mappings: mappings, peers: solicited.sorted())
   }
 
-  /// Takes back what is registered, and waits a moment for the servers to confirm: their answers would lead here.
+  /// Takes back what is registered, and waits for the servers to confirm, a second after the last withdrawal has left: their answers would
+  /// lead here. 70 000 EID-prefixes are withdrawn in a second; nobody waits for more than ten.
   func withdraw() async {
     guard let system = mappingSystem else { return }
     system.withdraw()
-    for _ in 0..<50 where !system.isWithdrawn { try? await eventLoop.scheduleTask(in: .milliseconds(20)) {}.futureResult.get() }
+    var quiet = 0
+    for _ in 0..<500 where quiet < 50 && !system.isWithdrawn {
+      try? await eventLoop.scheduleTask(in: .milliseconds(20)) {}.futureResult.get()
+      if !system.isWithdrawing { quiet += 1 }
+    }
   }
 }
 
