@@ -11,7 +11,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 ROOT := $(if $(SUDO),sudo env "PATH=$(PATH)",)
 RELEASE := swift build -c release --product xtr
 
-.PHONY: help demo test fuzz bench lint install build compliance format clean
+.PHONY: help demo test simulate fuzz bench lint install build compliance format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,12 @@ demo: ## two LISP sites talk through two routers, on this machine
 test: ## all tests (namespaces as root), the publication tests under ThreadSanitizer too
 	@.ci/install-packages build demo test
 	.ci/test
+
+SIMULATIONS := MappingWorld|ETRSimulation|MapServerCrash|Publication|Mobility|LocatorFailure|HostileWorld
+simulate: ## the control plane's simulations at full size: thousands of sites for hours
+	@.ci/install-packages build test
+	swift build -c release -Xswiftc -enable-testing --build-tests
+	swift test -c release -Xswiftc -enable-testing --skip-build --no-parallel --filter '$(SIMULATIONS)'
 
 # How long `make fuzz` runs. Not ?=: a shell that exports its own SECONDS would decide.
 SECONDS := 600

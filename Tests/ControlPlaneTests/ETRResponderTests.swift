@@ -55,7 +55,11 @@ import Wire
 
   @Test func `R bits follow reachability`() throws {
     var database = database
-    _ = database.setReachable(Self.other, false)
+    var mappings = Dictionary(uniqueKeysWithValues: database.prefixes.map { ($0, database.locators(of: $0)) })
+    for eid in database.prefixes {
+      for i in database.locators(of: eid).indices where mappings[eid]?[i].address == Self.other { mappings[eid]?[i].isReachable = false }
+    }
+    _ = try database.replace(with: mappings)
     var responder = SiteResponder(random: NonceSource(seed: 1))
     let (reply, _) = try reply(responder.receive(request(), Self.arrival, database, now: Self.now))
     #expect(reply.records[0].locators.map(\.flags) == [[.local, .reachable], []])
@@ -130,9 +134,23 @@ import Wire
 
   @Test func `a request that wants no reply gets none, and nothing is counted`() { #expect(receive(request(flags: .dontMapReply)) == []) }
 
-  @Test func `an SMR-invoked Map-Request is answered like any other`() throws {
-    let (reply, _) = try reply(receive(request(flags: .invokedBySolicit)))
-    #expect(reply.records.count == 2)
+  @Test func `C6 an SMR-invoked Map-Request is told to the solicitor, and answered like any other`() throws {
+    let invoked = request(flags: .invokedBySolicit)
+    let actions = receive(invoked)
+    #expect(actions.first == .invoked(invoked))
+    #expect(try reply(Array(actions.dropFirst())).0.records.count == 2)
+    let unanswered = request(flags: [.invokedBySolicit, .dontMapReply])
+    #expect(receive(unanswered) == [.invoked(unanswered)])
+  }
+
+  @Test func `C6 an SMR-invoked Map-Request is told to the solicitor, also one that a Map-Server sent on`() throws {
+    var responder = SiteResponder(random: NonceSource(seed: 1))
+    let invoked = request(flags: .invokedBySolicit)
+    let envelope = try #require(
+      EncapsulatedControlMessage(
+        source: Self.itr, destination: Self.own, sourcePort: 41_000, message: ControlMessage.mapRequest(invoked).bytes))
+    let actions = responder.receive(envelope, Self.arrival, database, now: Self.now)
+    #expect(actions.count == 2 && actions.first == .invoked(invoked))
   }
 
   @Test func `C6 a solicit-map-request goes to the solicitor and is not answered`() {
@@ -199,7 +217,7 @@ import Wire
       var bytes = whole
       for _ in 0..<random.below(4) { bytes[random.below(bytes.count)] = UInt8(truncatingIfNeeded: random.next()) }
       guard case .mapRequest(let message) = try? ControlMessage(parsing: bytes) else { continue }
-      let actions = responder.receive(message, Self.arrival, database, now: Self.now + .seconds(i))
+      let actions = responder.receive(message, Self.arrival, database, now: Self.now + .seconds(i)).filter { $0 != .invoked(message) }
       #expect(actions.count <= 1)
       guard case .send(let datagram) = actions.first else { continue }
       #expect(datagram.payload.count <= 1232)

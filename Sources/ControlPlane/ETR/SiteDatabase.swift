@@ -96,15 +96,6 @@ public struct SiteDatabase: Equatable, Sendable {
     return changed.sorted()
   }
 
-  /// Sets the R bit of the locators with this address. Returns the prefixes that this changes, ascending. O(n).
-  public mutating func setReachable(_ address: IPAddress, _ isReachable: Bool) -> [EIDPrefix] {
-    prefixes.filter { eid in
-      guard let i = locators[eid]?.firstIndex(where: { $0.address == address && $0.isReachable != isReachable }) else { return false }
-      locators[eid]?[i].isReachable = isReachable
-      return true
-    }
-  }
-
   private static func canonical(_ locators: [SiteLocator], of eid: EIDPrefix) throws(SiteDatabaseError) -> [SiteLocator] {
     guard (1...255).contains(locators.count) else { throw .locatorCount(locators.count, eid) }
     let sorted = locators.sorted { $0.address < $1.address }

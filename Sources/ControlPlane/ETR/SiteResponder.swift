@@ -19,6 +19,8 @@ public enum SiteAction: Hashable, Sendable {
   case send(Datagram)
   /// A solicit-map-request came, for the solicitor to judge.
   case solicited(MapRequest, Arrival)
+  /// A Map-Request that somebody sends because we solicited it; for the solicitor, too. Whether it is answered is said by other actions.
+  case invoked(MapRequest)
   /// The message was not obeyed; to be counted.
   case refused(Refusal)
 }
@@ -52,15 +54,17 @@ public struct SiteResponder: Sendable {
     guard let inner = try? ControlMessage(parsing: message.message) else { return [.refused(.malformed)] }
     // A probe in an ECM would be answered for a path that it did not take; section 5.2 forbids it. An SMR goes from xTR to xTR.
     guard case .mapRequest(let request) = inner, request.flags.isDisjoint(with: [.probe, .solicit]) else { return [.refused(.notForUs)] }
-    return answer(request, port: message.sourcePort, database, now)
+    return heard(request) + answer(request, port: message.sourcePort, database, now)
   }
 
   /// A Map-Request that came as it is.
   public mutating func receive(_ request: MapRequest, _ arrival: Arrival, _ database: SiteDatabase, now: Instant) -> [SiteAction] {
     if request.flags.contains(.probe) { return answerProbe(request, arrival, database, now) }
     if request.flags.contains(.solicit) { return [.solicited(request, arrival)] }
-    return answer(request, port: arrival.from.port, database, now)
+    return heard(request) + answer(request, port: arrival.from.port, database, now)
   }
+
+  private func heard(_ request: MapRequest) -> [SiteAction] { request.flags.contains(.invokedBySolicit) ? [.invoked(request)] : [] }
 
   // MARK: - Answers
 

@@ -102,9 +102,6 @@ public struct MissQueue: Sendable {
   /// How many were dropped for this reason.
   public func dropped(_ reason: MissDrop) -> UInt64 { drops[reason] ?? 0 }
 
-  /// When the oldest packet is too old; nil: nothing waits.
-  public var nextDeadline: Instant? { oldest.flatMap { places[$0] }.map { $0.arrivedAt + limits.age } }
-
   /// Counts a packet that does not come in at all.
   public mutating func refuse(_ reason: MissDrop, count: Int = 1) { drops[reason, default: 0] += UInt64(count) }
 

@@ -98,13 +98,7 @@ public struct Prober: Sendable {
   /// Our own RLOCs, in the order of preference: a probe leaves from the first of the locator's family, unless `tick` is told better.
   public mutating func setRLOCs(_ addresses: [IPAddress]) { own = OwnRLOCs(addresses) }
 
-  /// The RLOCs in use, each with an EID-prefix that it serves. What is known of those that stay is kept. O(n)
-  public mutating func setTargets(_ wanted: [IPAddress: EIDPrefix], now: Instant) {
-    for rloc in Array(slotOf.keys) where wanted[rloc] == nil { removeTarget(rloc) }
-    for (rloc, eid) in wanted { setTarget(rloc, eid: eid, now: now) }
-  }
-
-  /// Adds an RLOC, or gives it another EID-prefix.
+  /// An RLOC is in use, and serves this EID-prefix. What is known of it already is kept. O(log n)
   public mutating func setTarget(_ rloc: IPAddress, eid: EIDPrefix, now: Instant) {
     if let slot = slotOf[rloc] {
       targets[slot]?.eid = eid

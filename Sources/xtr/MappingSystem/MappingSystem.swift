@@ -186,14 +186,8 @@ final class MappingSystem {
       switch try ControlMessage(parsing: bytes) {
       case .mapReply(let reply): receive(reply, arrival, now)
       case .mapNotify(let notify): receive(notify, bytes, arrival, now)
-      case .mapRequest(let request):
-        if request.flags.contains(.invokedBySolicit) { solicitor.receiveInvoked(request) }
-        perform(responder.receive(request, arrival, database, now: now))
-      case .encapsulated(let message):
-        if case .mapRequest(let request)? = try? ControlMessage(parsing: message.message), request.flags.contains(.invokedBySolicit) {
-          solicitor.receiveInvoked(request)
-        }
-        perform(responder.receive(message, arrival, database, now: now))
+      case .mapRequest(let request): perform(responder.receive(request, arrival, database, now: now))
+      case .encapsulated(let message): perform(responder.receive(message, arrival, database, now: now))
       case .mapRegister, .mapNotifyAck, .mapReferral: refuse(.notForUs)
       }
     } catch {
@@ -258,6 +252,7 @@ final class MappingSystem {
       case .send(let datagram): sockets?.send(datagram)
       case .solicited(let request, _):
         perform(solicitor.receiveSMR(request, now: .now, cached: learned))
+      case .invoked(let request): solicitor.receiveInvoked(request)
       case .refused(let reason): refuse(reason)
       }
     }

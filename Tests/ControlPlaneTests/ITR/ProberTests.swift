@@ -13,7 +13,7 @@ import Wire
   private func prober(_ rlocs: [IPAddress] = [Sample.remote], seed: UInt64 = 1) -> Prober {
     var prober = Prober(random: NonceSource(seed: seed))
     prober.setRLOCs([Sample.ownRLOC, Sample.ownRLOC6])
-    prober.setTargets(Dictionary(uniqueKeysWithValues: rlocs.map { ($0, Self.prefix) }), now: start)
+    for rloc in rlocs { prober.setTarget(rloc, eid: Self.prefix, now: start) }
     return prober
   }
 
@@ -187,12 +187,13 @@ import Wire
     var prober = prober([Sample.remote, address("203.0.113.10")])
     let sent = prober.tick(now: at(10)).datagrams
     for datagram in sent { _ = prober.receive(answer(try request(datagram)), now: at(10.1)) }
-    prober.setTargets([Sample.remote: eid("10.9.0.0/16")], now: at(11))
+    prober.setTarget(Sample.remote, eid: eid("10.9.0.0/16"), now: at(11))
+    prober.removeTarget(address("203.0.113.10"))
     #expect(prober.facts.map(\.rloc) == [Sample.remote])
     let facts = try #require(prober.facts(Sample.remote))
     #expect(facts.state == .up && facts.eid == eid("10.9.0.0/16") && facts.roundTrip == .milliseconds(100))
     #expect(facts.lastSentAt == at(10) && facts.lastAnswerAt == at(10.1))
-    prober.setTargets([:], now: at(12))
+    prober.removeTarget(Sample.remote)
     #expect(prober.nextDeadline(at(12)) == nil && prober.checkInvariants() == [])
   }
 

@@ -66,7 +66,8 @@ struct ResolutionSimulation {
     events.push(.packet, at: now)
     events.push(.forgedReply, at: now)
     while now < end {
-      let due = max(now, [resolver.nextDeadline(now), queue.nextDeadline].compactMap { $0 }.min() ?? end)
+      // The queue is looked at ten times a second, as the router does.
+      let due = max(now, min(resolver.nextDeadline(now) ?? end, now + .milliseconds(100)))
       if let next = events.pop(notAfter: due) {
         now = max(now, next.at)
         handle(next.event)

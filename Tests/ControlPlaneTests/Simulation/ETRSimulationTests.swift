@@ -76,7 +76,7 @@ import Wire
   #if DEBUG
     private static let siteCount = 100
   #else
-    private static let siteCount = 1000
+    private static let siteCount = 2000
   #endif
 
   @Test(arguments: [UInt64(1)])

@@ -12,11 +12,10 @@ import Wire
   #if DEBUG
     private static let siteCount = 12
   #else
-    private static let siteCount = 1000
+    private static let siteCount = 2000
   #endif
 
   /// Everything that was registered for longer than it takes to be written.
-  /// One in a hundred may be missing where two registers in a row may have been lost.
   private func expectAllRegistered(_ world: MappingWorld, _ when: String) {
     let server = world.servers[0]
     var missing: [Int] = []
@@ -25,10 +24,11 @@ import Wire
       let registered = server.locators(of: MappingWorld.eid(site))
       if registered != expected { missing.append(site) }
     }
-    if missing.count > Self.siteCount / 100 { Issue.record("seed \(world.seed), \(when): not as they should be: \(missing)") }
+    if !missing.isEmpty { Issue.record("seed \(world.seed), \(when): not as they should be: \(missing)") }
   }
 
-  /// The server is away from 300 s on. After it all is as before at once; the refreshes of the sites come in time.
+  /// The server is away from 300 s on. After it all is as before at once; the refreshes of the sites come in time: what is restored lasts
+  /// three minutes, and a site that had no answer for long tries again within one. The first of these tries may be lost.
   @Test(arguments: [(UInt64(1), 20), (2, 170), (3, 500)])
   func `C11 a restarted map-server goes on with what it had`(_ seed: UInt64, secondsAway: Int) {
     let world = MappingWorld(.init(siteCount: Self.siteCount), seed: seed)
@@ -39,14 +39,15 @@ import Wire
       simulation.send(server.restart(now: simulation.now), from: server)
       expectAllRegistered(world, "restarted")
     }
+    world.heal(at: .seconds(300 + secondsAway + 60))
     for second in stride(from: 0, to: 400, by: 20) {
       world.simulation.at(.seconds(301 + secondsAway + second)) { _ in expectAllRegistered(world, "\(second) s later") }
     }
     world.run(.seconds(700 + secondsAway))
   }
 
-  /// Of the retry of a minute at most, the first answers may be lost.
-  @Test func `C8 sites are registered again soon after a map-server has lost everything`() {
+  /// A site that had no answer for long tries again within a minute. All tries of the first minute may be lost.
+  @Test func `C8 sites are registered again within a minute after a map-server has lost everything`() {
     let world = MappingWorld(.init(siteCount: Self.siteCount), seed: 5)
     let server = world.servers[0]
     world.startAll()
@@ -55,8 +56,9 @@ import Wire
       simulation.send(server.restart(losingFile: true, now: simulation.now), from: server)
       #expect(server.server.registrationCount == 0)
     }
-    world.simulation.at(.seconds(500 + 200)) { _ in expectAllRegistered(world, "200 s after the loss") }
-    world.run(.seconds(720))
+    world.heal(at: .seconds(560))
+    world.simulation.at(.seconds(560 + 61)) { _ in expectAllRegistered(world, "61 s after the network has healed") }
+    world.run(.seconds(640))
   }
 
   /// Each site registers the one address, then the other; the registers of the first come again, before and after a restart.
@@ -95,7 +97,9 @@ import Wire
     let world = MappingWorld(
       .init(siteCount: Self.siteCount, ttlMinutes: 1440, subscriptions: { $0 == 0 ? [MappingWorld.eid(1)] : [] }), seed: 7)
     let server = world.servers[0]
-    world.startAll()
+    // Who subscribes comes last: what is not registered cannot be subscribed to for a quarter of an hour.
+    world.startAll(but: 0)
+    world.simulation.at(.seconds(40)) { _ in world.start(0) }
     func setKeys(at seconds: Int, _ ids: [UInt8]) {
       world.simulation.at(.seconds(seconds)) { simulation in
         let sites = server.sites.enumerated().map { i, site in

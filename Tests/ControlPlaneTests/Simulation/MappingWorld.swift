@@ -96,8 +96,10 @@ final class MappingWorld {
     simulation.send(xtrs[i].start(mappings[i], now: simulation.now), from: xtrs[i])
   }
 
-  /// All of them, within the first 20 seconds.
-  func startAll() { for i in xtrs.indices { simulation.at(.milliseconds(below(20_000))) { [unowned self] _ in start(i) } } }
+  /// All of them, or all but one, within the first 20 seconds.
+  func startAll(but late: Int? = nil) {
+    for i in xtrs.indices where i != late { simulation.at(.milliseconds(below(20_000))) { [unowned self] _ in start(i) } }
+  }
 
   /// A clean end, over half a minute later.
   func stop(_ i: Int) {
@@ -121,6 +123,9 @@ final class MappingWorld {
     truth[eid, default: []].append((simulation.now, Set(locators.map(\.address))))
   }
 
+  /// From then on the network does no harm: what is to happen within a time can be asked for without exception.
+  func heal(at time: Duration) { simulation.at(time) { $0.conditions = .perfect } }
+
   func send(from i: Int, to destination: IPAddress) { change(i) { $0.send(packetTo: destination) } }
 
   /// Calls `body` again and again, from a time on until another.
@@ -140,7 +145,7 @@ final class MappingWorld {
   private func encapsulated(_ mapping: Mapping, _ locator: IPAddress, _ destination: IPAddress, by i: Int) {
     let from = xtrs[i].addresses[0]
     if let owner = owners[locator], xtrs[owner].isRunning, simulation.isUp(from, locator, simulation.now) {
-      xtrs[owner].peers.note(from, now: simulation.now)
+      xtrs[owner].machines.peers.note(from, now: simulation.now)
     }
     check(mapping, destination) { $0.contains(locator) }
   }

@@ -12,24 +12,27 @@ import Wire
 @Suite struct MappingWorldTests {
   /// Unoptimised, an hour of a site costs ten times as much.
   #if DEBUG
-    private static let (siteCount, hours, changes) = (30, 1, 40)
+    private static let (siteCount, hours, changes, packetInterval) = (30, 1, 40, 20)
   #else
-    private static let (siteCount, hours, changes) = (1000, 1, 1000)
+    private static let (siteCount, hours, changes, packetInterval) = (2000, 2, 4000, 60)
   #endif
 
-  /// A host of each site sends every 20 seconds on average: to a few favourites most of the time, or to anyone.
+  /// A host of each site sends every so many seconds on average: to a few favourites most of the time, or to anyone.
   private func sendPackets(_ world: MappingWorld, until end: Duration) {
     let count = world.xtrs.count
-    world.every(.seconds(20) / count, from: .seconds(60), until: end) {
+    world.every(.seconds(Self.packetInterval) / count, from: .seconds(60), until: end) {
       let from = world.below(count)
       let to = world.below(10) < 7 ? (from * 7 + 1 + world.below(5)) % count : world.below(count)
       if from != to { world.send(from: from, to: MappingWorld.host(to, UInt8(world.below(4)))) }
     }
   }
 
+  /// For the last minutes the sites stay as they are, and for the last of these the network does no harm.
+  private static let quietTime = Duration.seconds(120)
+
   /// Half of the changes are another locator, the others a clean end with a return after a minute to a quarter of an hour.
   private func changeSites(_ world: MappingWorld, _ changes: Int, until end: Duration) {
-    let milliseconds = Int((end - .seconds(900)) / .milliseconds(1))
+    let milliseconds = Int((end - .seconds(120 + 900) - Self.quietTime) / .milliseconds(1))
     var busy: Set<Int> = []
     for change in 0..<changes {
       world.simulation.at(.seconds(120) + .milliseconds(world.below(milliseconds))) { _ in
@@ -65,6 +68,7 @@ import Wire
     world.startAll()
     sendPackets(world, until: end)
     changeSites(world, Self.changes, until: end)
+    world.heal(at: end - .seconds(61))
     world.every(.seconds(600), from: .seconds(600), until: end, world.checkInvariants)
     var before: [TableSizes] = []
     world.simulation.at(end / 2) { _ in before = sizes(world) }
@@ -77,7 +81,7 @@ import Wire
 
   /// That what is tested did happen, and the rates.
   private func check(_ world: MappingWorld, _ seed: UInt64) {
-    let packets = Self.siteCount * Self.hours * 180
+    let packets = Self.siteCount * Self.hours * 3600 / Self.packetInterval
     #expect(world.checkedPackets > packets * 8 / 10, "seed \(seed): \(world.checkedPackets) of \(packets) packets had a mapping")
     let registers = world.servers[0].registersFrom.values.reduce(0, +)
     #expect(registers < Self.siteCount * Self.hours * 80, "seed \(seed)")

@@ -24,12 +24,6 @@ final class SimulatedXTR: SimulatedNode {
     var seed: UInt64
   }
 
-  /// A short history, so that it is full early.
-  static let limits: Resolver.Limits = {
-    var limits = Resolver.Limits()
-    limits.historyCount = 64
-    return limits
-  }()
   /// By the wall clock, when every simulation begins.
   static let startSeconds: UInt32 = 800_000_000
 
@@ -39,20 +33,7 @@ final class SimulatedXTR: SimulatedNode {
   /// How often it was started.
   private var starts: UInt64 = 0
 
-  var database = SiteDatabase()
-  var resolver = Resolver()
-  var waiting = MissQueue()
-  var prober = Prober()
-  var solicitor = Solicitor()
-  var subscriber: Subscriber
-  var registrar: Registrar
-  var responder = SiteResponder()
-  var peers = Peers()
-  var cache = MapCache()
-
-  // The router's side of it: see SimulatedXTR+Packets.
-  var packetCounts: [EIDPrefix: UInt32] = [:]
-  var down: [IPAddress: Instant] = [:]
+  var machines: Machines
   var traffic = PacketCounts()
   /// Called for every packet that leaves encapsulated, with the mapping and the locator that it used.
   var forwarded: (Mapping, IPAddress, _ to: IPAddress) -> Void = { _, _, _ in }
@@ -63,13 +44,12 @@ final class SimulatedXTR: SimulatedNode {
   private(set) var log = RequestLog()
   private(set) var turns: [(rloc: IPAddress, isUp: Bool, at: Instant)] = []
   private(set) var now = Simulation.start
+  private var lastTick = Simulation.start
   private var outbox: [Datagram] = []
 
   init(_ settings: Settings) {
     self.settings = settings
-    let identity = settings.identity
-    registrar = Registrar(identity: identity, secondsSince2000: Self.startSeconds)
-    subscriber = Subscriber(settings: .init(identity: identity), stored: [:], startSeconds: Self.startSeconds)
+    machines = Machines(settings, startSeconds: Self.startSeconds, seed: settings.seed &* 1_000_003)
   }
 
   // MARK: - Life
@@ -80,38 +60,21 @@ final class SimulatedXTR: SimulatedNode {
     starts += 1
     isRunning = true
     makeMachines()
-    resolver.setResolvers(settings.resolvers)
-    subscriber.setResolvers(settings.resolvers)
-    subscriber.setSubscriptions(settings.subscriptions, now: now)
-    resolver.setRLOCs(addresses)
-    prober.setRLOCs(addresses)
-    solicitor.setRLOCs(addresses)
-    subscriber.setRLOCs(addresses)
+    machines.resolver.setResolvers(settings.resolvers)
+    machines.subscriber.setResolvers(settings.resolvers)
+    machines.subscriber.setSubscriptions(settings.subscriptions, now: now)
+    machines.resolver.setRLOCs(addresses)
+    machines.prober.setRLOCs(addresses)
+    machines.solicitor.setRLOCs(addresses)
+    machines.subscriber.setRLOCs(addresses)
     update(mappings)
     return takeOutbox()
   }
 
   private func makeMachines() {
     let seconds = Self.startSeconds + UInt32((now - Simulation.start).components.seconds)
-    let identity = settings.identity
-    func random(_ machine: UInt64) -> NonceSource { NonceSource(seed: settings.seed &* 1_000_003 &+ starts &* 16 &+ machine) }
-    var probing = Prober.Settings()
-    if let interval = settings.probeInterval { probing.interval = interval }
-    database = SiteDatabase(ttlMinutes: settings.ttlMinutes)
-    resolver = Resolver(limits: Self.limits, random: random(0))
-    traffic.lost += waiting.count
-    traffic.before(waiting)
-    waiting = MissQueue()
-    prober = Prober(settings: probing, random: random(1))
-    solicitor = Solicitor(random: random(2))
-    subscriber = Subscriber(
-      settings: .init(identity: identity, key: settings.servers.first?.key), stored: [:], startSeconds: seconds, random: random(3))
-    registrar = Registrar(identity: identity, secondsSince2000: seconds, random: random(4))
-    responder = SiteResponder(random: random(5))
-    peers = Peers()
-    cache = MapCache()
-    packetCounts = [:]
-    down = [:]
+    traffic.end(machines.waiting)
+    machines = Machines(settings, startSeconds: seconds, seed: settings.seed &* 1_000_003 &+ starts &* 16)
   }
 
   /// The process is gone, without a word.
@@ -127,47 +90,49 @@ final class SimulatedXTR: SimulatedNode {
 
   /// Our EID-prefixes have these locators now: what changed is registered and solicited.
   func update(_ mappings: [EIDPrefix: [SiteLocator]]) {
-    guard let changed = try? database.replace(with: mappings) else { return refuse(.badLocator) }
-    let told = Set(peers.recent(now: now)).union(cachedLocators).sorted()
+    guard let changed = try? machines.database.replace(with: mappings) else { return refuse(.badLocator) }
+    let told = Set(machines.peers.recent(now: now)).union(cachedLocators).sorted()
     register()
-    if !changed.isEmpty { perform(solicitor.announce(changed, to: told, now: now)) }
+    if !changed.isEmpty { perform(machines.solicitor.announce(changed, to: told, now: now)) }
   }
 
   /// With the servers of the settings.
   func register() {
-    perform(registrar.configure(settings.servers, now: now))
-    perform(registrar.update(database, now: now))
+    perform(machines.registrar.configure(settings.servers, now: now))
+    perform(machines.registrar.update(machines.database, now: now))
   }
 
   /// The configuration has another key for the servers.
   func setKey(_ key: AuthenticationKey) {
     for i in settings.servers.indices { settings.servers[i].key = key }
-    subscriber.setKey(key)
+    machines.subscriber.setKey(key)
     register()
   }
 
   /// A clean end: it goes on until the servers have heard.
-  func withdraw() { perform(registrar.withdraw(now: now)) }
+  func withdraw() { perform(machines.registrar.withdraw(now: now)) }
 
   // MARK: - Time
 
+  /// Whether a packet has waited too long is looked at once a second.
   var nextDeadline: Instant? {
     guard isRunning else { return nil }
-    return [
-      waiting.nextDeadline, registrar.nextDeadline, resolver.nextDeadline(now), prober.nextDeadline(now), solicitor.nextDeadline(now),
-      subscriber.nextDeadline(now), cache.nextDeadline,
-    ].lazy.compactMap(\.self).min()
+    let next = machines.nextDeadline(now)
+    guard machines.waiting.count > 0 else { return next }
+    let look = lastTick + .seconds(1)
+    return next.map { min($0, look) } ?? look
   }
 
   func tick(now: Instant) -> [Datagram] {
     guard isRunning else { return [] }
     self.now = now
-    waiting.tick(now: now)
-    perform(registrar.tick(now: now))
-    perform(resolver.tick(now: now))
-    perform(prober.tick(now: now))
-    perform(solicitor.tick(now: now))
-    perform(subscriber.tick(now: now))
+    lastTick = now
+    machines.waiting.tick(now: now)
+    perform(machines.registrar.tick(now: now))
+    perform(machines.resolver.tick(now: now))
+    perform(machines.prober.tick(now: now))
+    perform(machines.solicitor.tick(now: now))
+    perform(machines.subscriber.tick(now: now))
     expireMappings()
     return takeOutbox()
   }
@@ -189,14 +154,8 @@ final class SimulatedXTR: SimulatedNode {
     switch message {
     case .mapReply(let reply): receive(reply, arrival)
     case .mapNotify(let notify): receive(notify, bytes, arrival)
-    case .mapRequest(let request):
-      if request.flags.contains(.invokedBySolicit) { solicitor.receiveInvoked(request) }
-      perform(responder.receive(request, arrival, database, now: now))
-    case .encapsulated(let envelope):
-      if case .mapRequest(let request)? = try? ControlMessage(parsing: envelope.message), request.flags.contains(.invokedBySolicit) {
-        solicitor.receiveInvoked(request)
-      }
-      perform(responder.receive(envelope, arrival, database, now: now))
+    case .mapRequest(let request): perform(machines.responder.receive(request, arrival, machines.database, now: now))
+    case .encapsulated(let envelope): perform(machines.responder.receive(envelope, arrival, machines.database, now: now))
     case .mapRegister, .mapNotifyAck, .mapReferral: refuse(.notForUs)
     }
     return takeOutbox()
@@ -204,19 +163,19 @@ final class SimulatedXTR: SimulatedNode {
 
   private func receive(_ reply: MapReply, _ arrival: Arrival) {
     if reply.flags.contains(.probe) {
-      perform(prober.receive(reply, now: now))
-    } else if subscriber.isAnswer(reply) {
-      perform(subscriber.receive(reply, arrival, now: now))
+      perform(machines.prober.receive(reply, now: now))
+    } else if machines.subscriber.isAnswer(reply) {
+      perform(machines.subscriber.receive(reply, arrival, now: now))
     } else {
-      perform(resolver.receive(reply, arrival, now: now))
+      perform(machines.resolver.receive(reply, arrival, now: now))
     }
   }
 
   private func receive(_ notify: MapNotify, _ bytes: [UInt8], _ arrival: Arrival) {
-    if registrar.isAddressed(by: notify) {
-      perform(registrar.receive(notify, bytes: bytes, arrival, now: now))
+    if machines.registrar.isAddressed(by: notify) {
+      perform(machines.registrar.receive(notify, bytes: bytes, arrival, now: now))
     } else {
-      perform(subscriber.receive(notify, bytes: bytes, arrival, now: now))
+      perform(machines.subscriber.receive(notify, bytes: bytes, arrival, now: now))
     }
   }
 
@@ -229,11 +188,11 @@ final class SimulatedXTR: SimulatedNode {
       switch action {
       case .send(let datagram): send(datagram)
       case .install(let mappings): install(mappings)
-      case .gaveUp(let eid): waiting.drop(coveredBy: eid, .unanswered)
+      case .gaveUp(let eid): machines.waiting.drop(coveredBy: eid, .unanswered)
       case .reachability(let rloc, let isUp, _):
-        down[rloc] = isUp ? nil : now
+        machines.down[rloc] = isUp ? nil : now
         turns.append((rloc, isUp, now))
-      case .ask(let eid): perform(resolver.solicited(eid, now: now))
+      case .ask(let eid): perform(machines.resolver.solicited(eid, now: now))
       case .subscription, .store: break
       case .refused(let reason): refuse(reason)
       }
@@ -244,7 +203,7 @@ final class SimulatedXTR: SimulatedNode {
     for action in actions {
       switch action {
       case .send(let datagram): send(datagram)
-      case .report(let report): if report.kind == .registered { subscriber.registered(now: now) }
+      case .report(let report): if report.kind == .registered { machines.subscriber.registered(now: now) }
       case .refused(let reason): refuse(reason)
       }
     }
@@ -254,7 +213,10 @@ final class SimulatedXTR: SimulatedNode {
     for action in actions {
       switch action {
       case .send(let datagram): send(datagram)
-      case .solicited(let request, _): perform(solicitor.receiveSMR(request, now: now, cached: learned(around:)))
+      case .solicited(let request, _):
+        let cache = machines.cache
+        perform(machines.solicitor.receiveSMR(request, now: now, cached: cache.learned(around:)))
+      case .invoked(let request): machines.solicitor.receiveInvoked(request)
       case .refused(let reason): refuse(reason)
       }
     }

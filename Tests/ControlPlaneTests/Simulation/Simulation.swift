@@ -4,10 +4,11 @@
 // jumps from event to event, so that hours take seconds. Everything follows from one seed, which a failing test prints.
 //
 //     receive, tick ──▶ datagrams ──▶ network: lost? twice? how late? ──▶ queue, by time ──▶ receive
-//     nextDeadline  ──────────────────────────────────────────────────▶ queue, by time ──▶ tick
+//     nextDeadline  ──────────────────────────────────────────────▶ deadlines, one a node ──▶ tick
 //
 // A node is whatever has addresses and follows SimulatedNode: a machine of this module, several in one box, or a model of a peer.
 
+import MapCache
 import TestSupport
 import Wire
 
@@ -36,7 +37,6 @@ struct NetworkConditions {
 final class Simulation {
   private enum Event {
     case arrival([UInt8], Arrival)
-    case tick(node: Int)
     case script((Simulation) -> Void)
   }
 
@@ -60,8 +60,8 @@ final class Simulation {
 
   private var nodes: [any SimulatedNode] = []
   private var owners: [IPAddress: Int] = [:]
-  /// When each node's next tick is queued for; an earlier one replaces it, and the stale event then does nothing.
-  private var queuedTicks: [Instant?] = []
+  /// When each node wants its next tick.
+  private var deadlines = DeadlineQueue()
   private var queue = EventQueue<Event>()
   private var random: SplitMix64
 
@@ -77,9 +77,8 @@ final class Simulation {
   /// Adds a node; its first tick comes at once.
   func add(_ node: some SimulatedNode) {
     for address in node.addresses { owners[address] = nodes.count }
+    deadlines.schedule(UInt32(nodes.count), at: now)
     nodes.append(node)
-    queuedTicks.append(now)
-    queue.push(.tick(node: nodes.count - 1), at: now)
   }
 
   /// Has something done to the world at a time from the start: a restart, a new key, an inspection. What it makes nodes say is to be sent.
@@ -88,16 +87,25 @@ final class Simulation {
   /// Puts on the network what `node` said when something was done to it, and asks for its deadline again.
   func send(_ datagrams: [Datagram], from node: some SimulatedNode) {
     for datagram in datagrams { send(datagram, node.addresses) }
-    if let i = node.addresses.first.flatMap({ owners[$0] }) { queueTick(i) }
+    if let i = node.addresses.first.flatMap({ owners[$0] }) { scheduleTick(i) }
   }
 
-  /// Runs until this time from the start; events at the very end happen.
+  /// Runs until this time from the start; what is to happen at the very end happens.
   func run(until end: Duration) {
-    while let (event, at) = queue.pop(notAfter: Self.start + end) {
-      now = at
-      handle(event)
+    let end = Self.start + end
+    while true {
+      let (event, tick) = (queue.next, deadlines.first)
+      if let tick, tick.deadline <= event ?? end {
+        guard tick.deadline <= end else { break }
+        now = max(now, tick.deadline)
+        self.tick(Int(tick.key))
+      } else {
+        guard let next = queue.pop(notAfter: end) else { break }
+        now = next.at
+        handle(next.event)
+      }
     }
-    now = Self.start + end
+    now = end
   }
 
   private func handle(_ event: Event) {
@@ -106,21 +114,18 @@ final class Simulation {
       guard let i = owners[arrival.to] else { return counts.undeliverable += 1 }
       counts.delivered += 1
       for datagram in nodes[i].receive(bytes, arrival, now: now) { send(datagram, nodes[i].addresses) }
-      queueTick(i)
-    case .tick(let i):
-      guard queuedTicks[i] == now else { return }
-      queuedTicks[i] = nil
-      for datagram in nodes[i].tick(now: now) { send(datagram, nodes[i].addresses) }
-      queueTick(i)
+      scheduleTick(i)
     case .script(let script): script(self)
     }
   }
 
-  private func queueTick(_ i: Int) {
-    guard let deadline = nodes[i].nextDeadline.map({ max($0, now) }) else { return }
-    if let queued = queuedTicks[i], queued <= deadline { return }
-    queuedTicks[i] = deadline
-    queue.push(.tick(node: i), at: deadline)
+  private func tick(_ i: Int) {
+    for datagram in nodes[i].tick(now: now) { send(datagram, nodes[i].addresses) }
+    scheduleTick(i)
+  }
+
+  private func scheduleTick(_ i: Int) {
+    if let deadline = nodes[i].nextDeadline { deadlines.schedule(UInt32(i), at: deadline) } else { deadlines.cancel(UInt32(i)) }
   }
 
   private func send(_ datagram: Datagram, _ sources: [IPAddress]) {
