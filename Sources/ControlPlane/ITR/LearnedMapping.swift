@@ -36,6 +36,11 @@ public struct LearnedMapping: Hashable, Sendable {
   /// for taken out of the queue they would only miss again.
   public var isRemoval: Bool { ttlMinutes == 0 }
 
+  /// The prefix is to leave the map-cache.
+  init(removing eid: EIDPrefix, answeredBy: Endpoint) {
+    self.init(eid: eid, target: .negative(.noAction), ttlMinutes: 0, answeredBy: answeredBy)
+  }
+
   /// Of a record about `eid`; nil when a locator in it is bad (rule C9).
   init?(_ record: EIDRecord, about eid: EIDPrefix, answeredBy: Endpoint, echoNonceCapable: Bool) {
     guard let target = Self.target(of: record) else { return nil }
@@ -87,9 +92,15 @@ struct JudgedRecords {
   var mappings: [LearnedMapping] = []
   var refusals: [Refusal] = []
 
+  /// Whether the answer to what was asked is that it is our own.
+  private var leadsHome = false
+
   /// A record must be about what was asked: overlap it, or lie within a record that covers it (more-specific prefixes come along, section
   /// 5.5). Anything else would put mappings into the cache that nobody asked for. Of two records for one prefix the first counts.
-  init(_ records: [EIDRecord], asked: EIDPrefix, answeredBy: Endpoint, echoNonceCapable: Bool) {
+  ///
+  /// A record about EIDs of our own that leads back to us, or to nobody, is not learned: packets to ourselves would follow it. What was
+  /// learned of them leaves. A part of them that another site has, such as a host that moved there, is learned like any other prefix.
+  init(_ records: [EIDRecord], asked: EIDPrefix, answeredBy: Endpoint, echoNonceCapable: Bool, own: OwnSite) {
     // The shortest prefix around what was asked.
     let answer = records.lazy.compactMap(\.eidPrefix).filter { $0.contains(asked) }.min { $0.prefix.length < $1.prefix.length } ?? asked
     var seen: Set<EIDPrefix> = []
@@ -102,18 +113,22 @@ struct JudgedRecords {
         refusals.append(.badLocator)
         continue
       }
-      mappings.append(mapping)
+      guard own.isHome(mapping) else {
+        mappings.append(mapping)
+        continue
+      }
+      leadsHome = leadsHome || eid.contains(asked)
+      mappings.append(LearnedMapping(removing: eid, answeredBy: answeredBy))
     }
     if records.isEmpty { refusals.append(.badRecord) }
   }
 
   /// `asked` was in the map-cache when it was asked for. Where a shorter prefix is the answer, and it is no prefix of its own any more, it is
-  /// to leave: its old mapping would hide the answer (a host that came home, section 5.5).
+  /// to leave: its old mapping would hide the answer (a host that came home, section 5.5; to us, perhaps).
   mutating func retire(_ asked: EIDPrefix, answeredBy: Endpoint) {
-    guard !mappings.contains(where: { $0.eid == asked }), mappings.contains(where: { !$0.isRemoval && $0.eid.contains(asked) }) else {
-      return
-    }
-    mappings.append(LearnedMapping(eid: asked, target: .negative(.noAction), ttlMinutes: 0, answeredBy: answeredBy))
+    let isAnswered = leadsHome || mappings.contains { !$0.isRemoval && $0.eid.contains(asked) }
+    guard isAnswered, !mappings.contains(where: { $0.eid == asked }) else { return }
+    mappings.append(LearnedMapping(removing: asked, answeredBy: answeredBy))
   }
 }
 

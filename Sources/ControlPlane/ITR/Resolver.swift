@@ -68,7 +68,7 @@ public struct Resolver: Sendable {
   static let tickCount = 256
 
   let limits: Limits
-  var own = OwnRLOCs([])
+  var own = OwnSite()
   var resolvers: [IPAddress] = []
   /// The one that answered last.
   var preferred = 0
@@ -103,7 +103,10 @@ public struct Resolver: Sendable {
   }
 
   /// Our own RLOCs, in the order of preference. Requests that are outstanding use them from their next try on.
-  public mutating func setRLOCs(_ addresses: [IPAddress]) { own = OwnRLOCs(addresses) }
+  public mutating func setRLOCs(_ addresses: [IPAddress]) { own.rlocs = OwnRLOCs(addresses) }
+
+  /// Our own EID-prefixes: answers that lead back to us are not learned.
+  public mutating func setEIDPrefixes(_ eids: [EIDPrefix]) { own.eids = EIDPrefixSet(eids) }
 
   /// The Map-Resolvers, in the order in which they are tried.
   public mutating func setResolvers(_ addresses: [IPAddress]) {
@@ -224,7 +227,7 @@ public struct Resolver: Sendable {
   private func reachableResolver(from position: Int) -> Int? {
     for i in 0..<resolvers.count {
       let candidate = (position + i) % resolvers.count
-      if own.first(of: resolvers[candidate].family) != nil { return candidate }
+      if own.rlocs.first(of: resolvers[candidate].family) != nil { return candidate }
     }
     return nil
   }
@@ -233,8 +236,8 @@ public struct Resolver: Sendable {
     let message = MapRequest(
       nonce: request.nonce, flags: request.flags,
       sourceEID: request.source.map { AFIAddress($0, in: request.eid.instanceID) } ?? .none,
-      itrRLOCs: own.itrRLOCs, records: [MapRequest.Record(request.eid)])
-    return own.encapsulated(message, from: request.source, about: request.eid.prefix.address, to: resolver)
+      itrRLOCs: own.rlocs.itrRLOCs, records: [MapRequest.Record(request.eid)])
+    return own.rlocs.encapsulated(message, from: request.source, about: request.eid.prefix.address, to: resolver)
   }
 
   private mutating func forget(_ slot: UInt32) {
@@ -252,7 +255,8 @@ public struct Resolver: Sendable {
       return [.refused(.unknownNonce)]
     }
     var judged = JudgedRecords(
-      reply.records, asked: request.eid, answeredBy: arrival.from, echoNonceCapable: reply.flags.contains(.echoNonceCapable))
+      reply.records, asked: request.eid, answeredBy: arrival.from, echoNonceCapable: reply.flags.contains(.echoNonceCapable),
+      own: own)
     let refusals = judged.refusals.map { ITRAction.refused($0) }
     guard !judged.mappings.isEmpty else { return refusals }
     if request.isCached { judged.retire(request.eid, answeredBy: arrival.from) }

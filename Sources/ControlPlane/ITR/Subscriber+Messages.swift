@@ -47,7 +47,7 @@ extension Subscriber {
       subscription.obeyedNonce = notify.nonce
       return [acknowledge(notify, arrival), leave(slot, subscription)]
     }
-    let judged = JudgedRecords(notify.records, asked: subscription.eid, answeredBy: arrival.from, echoNonceCapable: false)
+    let judged = JudgedRecords(notify.records, asked: subscription.eid, answeredBy: arrival.from, echoNonceCapable: false, own: own)
     let refusals = judged.refusals.map { ITRAction.refused($0) }
     guard !judged.mappings.isEmpty else { return refusals }
     let isConfirmation = subscription.isAnswer(notify.nonce)
@@ -100,7 +100,8 @@ extension Subscriber {
       subscription.state != .leaving
     else { return [.refused(.unknownNonce)] }
     var judged = JudgedRecords(
-      reply.records, asked: subscription.eid, answeredBy: arrival.from, echoNonceCapable: reply.flags.contains(.echoNonceCapable))
+      reply.records, asked: subscription.eid, answeredBy: arrival.from, echoNonceCapable: reply.flags.contains(.echoNonceCapable),
+      own: own)
     let refusals = judged.refusals.map { ITRAction.refused($0) }
     guard !judged.mappings.isEmpty else { return refusals }
     judged.retire(subscription.eid, answeredBy: arrival.from)

@@ -76,7 +76,7 @@ public struct Subscriber: Sendable {
   static let tickCount = 256
 
   private(set) var settings: Settings
-  private var own = OwnRLOCs([])
+  var own = OwnSite()
   private var resolvers: [IPAddress] = []
   private var random: NonceSource
   private var rate = RateLimit(perSecond: 1000, burst: 100)
@@ -96,7 +96,9 @@ public struct Subscriber: Sendable {
     self.random = random
   }
 
-  public mutating func setRLOCs(_ addresses: [IPAddress]) { own = OwnRLOCs(addresses) }
+  public mutating func setRLOCs(_ addresses: [IPAddress]) { own.rlocs = OwnRLOCs(addresses) }
+  /// Our own EID-prefixes: what leads back to us is not learned.
+  public mutating func setEIDPrefixes(_ eids: [EIDPrefix]) { own.eids = EIDPrefixSet(eids) }
   public mutating func setResolvers(_ addresses: [IPAddress]) { resolvers = addresses }
   /// Another key for the Map-Servers, at once: what is under way with the old one is refused, and told again under the new one.
   public mutating func setKey(_ key: AuthenticationKey?) { settings.key = key }
@@ -183,10 +185,10 @@ public struct Subscriber: Sendable {
   /// A single ITR-RLOC without an address says that the subscription is over (RFC 9437 section 5).
   private func datagram(_ subscription: Subscription, to resolver: IPAddress) -> Datagram? {
     var request = MapRequest(
-      nonce: subscription.sentNonce, itrRLOCs: subscription.state == .leaving ? [.none] : own.itrRLOCs,
+      nonce: subscription.sentNonce, itrRLOCs: subscription.state == .leaving ? [.none] : own.rlocs.itrRLOCs,
       records: [MapRequest.Record(subscription.eid, subscribes: true)])
     request.identity = settings.identity
-    return own.encapsulated(request, from: nil, about: subscription.eid.prefix.address, to: resolver)
+    return own.rlocs.encapsulated(request, from: nil, about: subscription.eid.prefix.address, to: resolver)
   }
 
   mutating func leave(_ slot: UInt32, _ subscription: Subscription) -> ITRAction {

@@ -93,6 +93,10 @@ final class MappingSystem {
     sockets?.listen(on: rlocs)
     do throws(SiteDatabaseError) {
       let changed = try database.replace(with: mappings)
+      if !changed.isEmpty {
+        resolver.setEIDPrefixes(database.prefixes)
+        subscriber.setEIDPrefixes(database.prefixes)
+      }
       register()
       if !changed.isEmpty { perform(solicitor.announce(changed, to: peers, now: .now)) }
     } catch {

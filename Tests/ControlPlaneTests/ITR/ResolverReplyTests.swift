@@ -53,6 +53,39 @@ import Wire
     #expect(mappings.allSatisfy { $0.echoNonceCapable && $0.answeredBy == Endpoint(Sample.remote) })
   }
 
+  private func atHome() -> Resolver {
+    var resolver = Sample.resolver()
+    resolver.setEIDPrefixes([eid("10.1.0.0/16"), eid("10.1.5.0/24")])
+    return resolver
+  }
+
+  @Test func `what leads from our own EIDs back to us is not learned`() throws {
+    let (others, both) = ([Sample.remote], [Sample.remote, Sample.ownRLOC])
+    let cases: [(String, [IPAddress], isLearned: Bool)] = [
+      ("10.1.0.0/16", both, false), ("10.1.0.0/16", others, false), ("10.1.5.0/24", others, false),
+      ("10.1.7.0/24", both, false), ("10.1.7.0/24", [], false), ("10.1.7.7/32", [Sample.ownRLOC6], false),
+      // A host that has moved away, and prefixes that are not ours.
+      ("10.1.7.0/24", others, true), ("10.1.5.7/32", others, true), ("10.0.0.0/8", both, true),
+    ]
+    for (prefix, locators, isLearned) in cases {
+      var resolver = atHome()
+      let asked = eid(prefix).prefix.address
+      let nonce = try request(resolver.miss(eid: asked, in: .zero, source: nil, now: start).datagram).nonce
+      let actions = resolver.receive(
+        MapReply(nonce: nonce, records: [Sample.record(prefix, locators: locators)]), Sample.arrival, now: at(1))
+      #expect(actions.installs.map { $0.map(\.isRemoval) } == [[!isLearned]], "\(prefix) \(locators)")
+      #expect(actions.installs.first?.map(\.eid) == [eid(prefix)] && resolver.outstandingCount == 0)
+    }
+  }
+
+  @Test func `C4 what was learned of a host of ours leaves when it is at home again`() throws {
+    var resolver = atHome()
+    let nonce = try request(resolver.solicited(eid("10.1.7.7/32"), now: start).datagrams.first).nonce
+    let home = MapReply(nonce: nonce, records: [Sample.record("10.1.0.0/16", locators: [Sample.ownRLOC])])
+    let mappings = try #require(resolver.receive(home, Sample.arrival, now: at(1)).installs.first)
+    #expect(mappings.map(\.eid) == [eid("10.1.0.0/16"), eid("10.1.7.7/32")] && mappings.allSatisfy(\.isRemoval))
+  }
+
   @Test func `C4 a reply answers every request that it covers, and none that it does not`() throws {
     var resolver = Sample.resolver()
     let nonce = try resolver.nonce("10.2.0.1", now: start)

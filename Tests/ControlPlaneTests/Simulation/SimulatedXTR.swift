@@ -91,6 +91,8 @@ final class SimulatedXTR: SimulatedNode {
   /// Our EID-prefixes have these locators now: what changed is registered and solicited.
   func update(_ mappings: [EIDPrefix: [SiteLocator]]) {
     guard let changed = try? machines.database.replace(with: mappings) else { return refuse(.badLocator) }
+    machines.resolver.setEIDPrefixes(machines.database.prefixes)
+    machines.subscriber.setEIDPrefixes(machines.database.prefixes)
     let told = Set(machines.peers.recent(now: now)).union(cachedLocators).sorted()
     register()
     if !changed.isEmpty { perform(machines.solicitor.announce(changed, to: told, now: now)) }

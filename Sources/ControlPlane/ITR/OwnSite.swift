@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Our own RLOCs, as the ITR's state machines need them: where requests leave from, where the answers shall go, and the envelope in which a
-// Map-Request travels through the mapping system.
+// What is our own, as the ITR's state machines need it. RLOCs: where requests leave from, where the answers shall go, and the envelope in
+// which a Map-Request travels through the mapping system. EID-prefixes: what of an answer is about ourselves.
 
+import MapCache
 import Wire
 
 /// The addresses of ours that other xTRs and the mapping system can reach.
@@ -36,5 +37,21 @@ public struct OwnRLOCs: Hashable, Sendable {
       EncapsulatedControlMessage(source: inner, destination: eid, sourcePort: port, message: message)
       ?? EncapsulatedControlMessage(source: outer, destination: resolver, sourcePort: port, message: message)
     return envelope.map { Datagram(.encapsulated($0), to: Endpoint(resolver), from: outer) }
+  }
+}
+
+/// Our EID-prefixes and RLOCs: to tell whether a mapping leads back to us.
+struct OwnSite: Sendable {
+  var rlocs = OwnRLOCs([])
+  var eids = EIDPrefixSet([])
+
+  /// Whether the mapping is of EIDs of ours, and says that they are here, or nowhere. Of an EID-prefix of ours itself our database alone says
+  /// where it is. O(number of lengths of our prefixes)
+  func isHome(_ mapping: LearnedMapping) -> Bool {
+    guard let longest = eids.covering(mapping.eid).first else { return false }
+    switch mapping.target {
+    case .negative: return true
+    case .locators(let locators): return longest == mapping.eid || locators.contains { rlocs.addresses.contains($0.address) }
+    }
   }
 }
