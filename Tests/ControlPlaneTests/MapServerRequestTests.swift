@@ -131,6 +131,19 @@ import Wire
     #expect(answers(another, 10) == (10, 0))
   }
 
+  @Test func `C10 a question that becomes many for an ETR is limited, one that goes on as it is is not`() {
+    var settings = MapServerSettings()
+    settings.repliesPerSecond = 10
+    var rig = MapServerRig(settings: settings)
+    rig.register("10.1.2.0/24", ["192.0.2.1"], [])
+    let one = MapServerRig.encapsulated(MapServerRig.request(["10.1.2.3/32"]))
+    for _ in 0..<1000 { rig.receive(one, from: MapServerRig.itr) }
+    #expect(rig.server.counters.requestsForwarded == 1000)
+    let many = MapServerRig.encapsulated(MapServerRig.request((0..<60).map { "10.1.2.\($0)/32" }))
+    #expect(rig.refusal(many, from: MapServerRig.itr) == .tooOften)
+    #expect(rig.datagrams.count == 50)
+  }
+
   @Test func `C10 answers that are much longer than the question are limited for the asker, too`() {
     var settings = MapServerSettings()
     settings.repliesPerSecond = 10

@@ -79,6 +79,22 @@ extension MappingSystemNetns {
       }
     }
 
+    @Test func `C11 a map-server answers in a family whose address came after its start`() throws {
+      try MappingSystemLab.run(.init(startsRouters: false)) { bed in
+        let sites = [bed.sites.siteA, bed.sites.siteB]
+        for site in sites { try bed.sites.core.ip("addr del \(site.coreGateway(.ipv6))/64 dev \(site.coreSideInterface)") }
+        bed.server.stop()
+        try bed.server.start()
+        try bed.server.waitUntilForwarding()
+        #expect(try bed.server.control().addresses == sites.map { $0.coreGateway(.ipv4) }.sorted())
+        for site in sites { try bed.sites.core.ip("addr add \(site.coreGateway(.ipv6))/64 nodad dev \(site.coreSideInterface)") }
+        try bed.eventually("the new addresses") { try bed.server.control().addresses.count == 4 }
+        let answer = try lig("10.9.0.10", "-i", "1", "--map-resolver", bed.sites.siteA.coreGateway(.ipv6), "--json", bed: bed)
+        #expect(answer.code == 0 && answer.output.contains("\"answered\" : true"), "\(answer)")
+        #expect(try bed.server.control().refused.isEmpty)
+      }
+    }
+
     @Test func `C13 lig fails where nobody answers`() throws {
       try MappingSystemLab.run(.init(startsRouters: false)) { bed in
         bed.server.stop()

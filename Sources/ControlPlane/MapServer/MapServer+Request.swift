@@ -13,7 +13,8 @@
 // we would hit for anyone, and the long ones. The first confirmation of a subscription to another address than the asker's counts, too.
 //
 // What is not ours to answer goes on to an ETR as it came, in a new outer header with the E bit; of several records each ETR gets its own
-// one. That is no longer than the question, and goes where an authenticated Map-Register says. No limit.
+// one. That goes where an authenticated Map-Register says, and is no longer than the question, so it has no limit; where one question
+// becomes several it has that of the ETR's address.
 
 import Wire
 
@@ -38,7 +39,17 @@ extension MapServer {
     if request.unsubscribes, let identity = request.identity { return unsubscribe(eids, request, identity, arrival) }
     let itrRLOCs = usableRLOCs(request, asker: arrival.from.address)
     guard let itr = itrRLOCs.first else { return .badLocator }
+    let (records, refusal) = answers(to: request, about: eids, encapsulated, itrRLOCs, arrival, now)
+    let destination = Endpoint(itr, port: encapsulated.sourcePort)
+    let held = reply(records, nonce: request.nonce, to: destination, arrival, askedIn: byteCount, now)
+    return refusal ?? held
+  }
 
+  /// Encoded records for the Map-Reply, and why others are not among them. What is not answered by one is done.
+  private mutating func answers(
+    to request: MapRequest, about eids: [EIDPrefix], _ encapsulated: EncapsulatedControlMessage, _ itrRLOCs: [IPAddress],
+    _ arrival: Arrival, _ now: Instant
+  ) -> (records: [[UInt8]], refusal: Refusal?) {
     var records: [[UInt8]] = []
     var refusal: Refusal?
     for (eid, asked) in zip(eids, request.records) {
@@ -56,12 +67,10 @@ extension MapServer {
       case .negative(let record):
         counters.negativeRecordsSent += 1
         records.append(MapServerRecord.bytes(record))
-      case .askETR(let entry): forward(encapsulated, request, asked, to: entry)
+      case .askETR(let entry): refusal = forward(encapsulated, request, asked, to: entry, now) ?? refusal
       }
     }
-    let destination = Endpoint(itr, port: encapsulated.sourcePort)
-    let held = reply(records, nonce: request.nonce, to: destination, arrival, askedIn: byteCount, now)
-    return refusal ?? held
+    return (records, refusal)
   }
 
   /// ITR-RLOCs that we can send to, at most four; the one that the question came from first.
@@ -95,17 +104,20 @@ extension MapServer {
   }
 
   private mutating func forward(
-    _ encapsulated: EncapsulatedControlMessage, _ request: MapRequest, _ record: MapRequest.Record, to entry: RegisteredPrefix
-  ) {
-    guard let etr = etr(of: entry, turn: Int(registrations.nextTurn(entry.eid))) else { return }
+    _ encapsulated: EncapsulatedControlMessage, _ request: MapRequest, _ record: MapRequest.Record, to entry: RegisteredPrefix,
+    _ now: Instant
+  ) -> Refusal? {
+    guard let etr = etr(of: entry, turn: Int(registrations.nextTurn(entry.eid))) else { return nil }
     var forwarded = encapsulated
     forwarded.flags = .toETR
     if request.records.count > 1 {
+      guard replyLimiter.allows(etr.address, now: now) else { return .tooOften }
       var one = request
       one.records = [record]
       forwarded.message = ControlMessage.mapRequest(one).bytes
     }
     counters.requestsForwarded += 1
     send(ControlMessage.encapsulated(forwarded).bytes, to: etr)
+    return nil
   }
 }
