@@ -64,6 +64,9 @@ import XDP
   /// The frame from the outer IP header on, where `outerOffset` says.
   @inline(__always) var outer: PacketBytes { frame.dropFirst(Int(outerOffset)) }
 
+  /// Decapsulation: the LISP header before the inner packet.
+  @inline(__always) var lispWord: UInt64 { frame.u64(Int(innerOffset) &- LISPView.byteCount) }
+
   /// The inner packet.
   @inline(__always) var inner: PacketBytes {
     frame.dropFirst(Int(innerOffset)).prefix(Int(innerByteCount))

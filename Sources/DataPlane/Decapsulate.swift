@@ -7,11 +7,14 @@ import Wire
 
 extension Engine {
   /// Decapsulates the packets of `batch` that are in the set. Each stage is a function with a loop, as in `encapsulate`.
+  @inline(__always)
   mutating func decapsulate(_ batch: inout Batch, _ members: PacketSet, state: ForwardingStateReader) {
     readOuterHeaders(&batch, members, state: state)
     readInnerHeaders(&batch, members, state.table, state.settings)
     lookups.run(state.table)
     chooseHosts(&batch, members, state.chain)
+    let flags = HintNotes.flags(state.settings)
+    if flags != 0 { noteHints(&batch, members, flags) }
     deliverPackets(&batch, members)
   }
 
@@ -42,6 +45,18 @@ extension Engine {
     let (packets, count) = (batch.packets, batch.count)
     for i in 0..<count { chain.mappings.prefetch(lookups[i]) }
     for i in 0..<count where members.contains(i) && packets[i].verdict.isPending { chooseHost(&packets[i], i, chain) }
+  }
+
+  /// Between them, where the settings ask for it: what the LISP headers say that has one of `flags`, of packets for our EIDs. Headers are
+  /// as they came until stage 5.
+  @inline(never)
+  private func noteHints(_ batch: inout Batch, _ members: PacketSet, _ flags: UInt64) {
+    let (packets, count) = (batch.packets, batch.count)
+    let epoch = hints.epoch
+    for i in 0..<count where members.contains(i) && packets[i].verdict.isPending {
+      let word = packets[i].lispWord
+      if word & flags != 0 { hints.note(packets[i], HintNotes.hint(word, flags), epoch) }
+    }
   }
 
   /// Stage 5.

@@ -12,7 +12,12 @@ extension Engine {
     readInnerHeaders(&batch, members, port: port, state: state)
     lookups.run(state.table)
     chooseLocators(&batch, state.chain)
-    prependHeaders(&batch, state.settings)
+    let settings = state.settings
+    if settings.statusBits == nil && !settings.exchangesNonces {
+      prependHeaders(&batch, settings)
+    } else {
+      prependHeadersWithHints(&batch, settings)
+    }
   }
 
   /// Stage 1.
@@ -42,7 +47,38 @@ extension Engine {
     let (packets, count) = (batch.packets, batch.count)
     let trafficClassMask: UInt8 = settings.copiesECN ? 0xFF : 0xFC
     for i in 0..<count where packets[i].verdict.isPending {
-      prepend(&packets[i], trafficClassMask, computesUDPChecksum: settings.computesUDPChecksum)
+      prepend(&packets[i], trafficClassMask, nil, computesUDPChecksum: settings.computesUDPChecksum)
+    }
+  }
+
+  /// The same where LISP headers tell more than the instance ID: apart, so that it costs the others nothing.
+  @inline(never)
+  private mutating func prependHeadersWithHints(_ batch: inout Batch, _ settings: EngineSettings) {
+    let (packets, count) = (batch.packets, batch.count)
+    let trafficClassMask: UInt8 = settings.copiesECN ? 0xFF : 0xFC
+    let words = LISPWords(settings)
+    for i in 0..<count where packets[i].verdict.isPending {
+      prepend(&packets[i], trafficClassMask, words, computesUDPChecksum: settings.computesUDPChecksum)
+    }
+  }
+
+  /// What the LISP headers of a batch have in common, by whether there is an instance ID (rules E8, E11).
+  struct LISPWords {
+    let plain: UInt64
+    let inInstance: UInt64
+    /// What of a template's nonce word goes out: all or nothing.
+    let nonceMask: UInt32
+
+    @inline(__always)
+    init(_ settings: EngineSettings) {
+      plain = settings.statusBits.map { LISPFlag.locatorStatusBits | UInt64($0) } ?? 0
+      inInstance = plain & (LISPFlag.locatorStatusBits | 0xFF) | LISPFlag.instanceID
+      nonceMask = settings.exchangesNonces ? ~0 : 0
+    }
+
+    @inline(__always)
+    func header(_ instanceID: UInt32, _ nonceWord: UInt32) -> UInt64 {
+      (instanceID == 0 ? plain : inInstance | UInt64(instanceID) << 8) | UInt64(nonceWord & nonceMask) << 32
     }
   }
 
@@ -187,7 +223,7 @@ extension Engine {
 
   /// Stage 4: decrement the inner packet, put the header before it, fill in what differs from packet to packet.
   @inline(__always)
-  private mutating func prepend(_ packet: inout Packet, _ trafficClassMask: UInt8, computesUDPChecksum: Bool) {
+  private mutating func prepend(_ packet: inout Packet, _ trafficClassMask: UInt8, _ words: LISPWords?, computesUDPChecksum: Bool) {
     // SAFETY: chooseLocator set it.
     guard let block = unsafe packet.template else { return packet.verdict = .drop(.noUsableLocator) }
     let template = unsafe TemplateBlock(base: block)
@@ -202,7 +238,7 @@ extension Engine {
       inner.store(timeToLive, at: 7)
     }
     let trafficClass = packet.trafficClass & trafficClassMask
-    let lisp = packet.instanceID == 0 ? 0 : 1 << 59 | UInt64(packet.instanceID) << 8
+    let lisp = words?.header(packet.instanceID, fields.nonceWord) ?? instanceHeader(packet.instanceID)
     let sourcePort = outerSourcePort(packet.flowHash)
     let tunnel = Int(fields.tunnelByteCount)
     let outer = unsafe PacketBytes(base: inner.base - tunnel, count: innerByteCount &+ tunnel)
@@ -223,6 +259,12 @@ extension Engine {
     counters.count(packet.counter, bytes: innerByteCount)
     tally.encapsulated &+= 1
     finish(&packet, outer: outer, fields: fields)
+  }
+
+  /// A LISP header that says nothing but the instance ID (rule E8).
+  @inline(__always)
+  private func instanceHeader(_ instanceID: UInt32) -> UInt64 {
+    instanceID == 0 ? 0 : LISPFlag.instanceID | UInt64(instanceID) << 8
   }
 
   /// First and third word: version, lengths and checksum of a header without options.

@@ -18,6 +18,7 @@ public struct Engine: ~Copyable {
   var lookups = LookupBatch(capacity: 2 * Batch.capacity)
   let counters: LocatorCounters
   let peers: PeerNotes
+  let hints: HintNotes
   var tally = Tally()
 
   /// Packets by what was done to them, since the worker last took them over into its counters.
@@ -29,6 +30,7 @@ public struct Engine: ~Copyable {
   public init(counters: WorkerCounters) {
     self.counters = counters.locatorCounters
     peers = counters.peers.notes
+    hints = counters.hints.notes
   }
 
   /// Decides about every packet of the batch, and rewrites those that go on. All came in on `port`.

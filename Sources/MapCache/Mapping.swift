@@ -13,6 +13,8 @@ public struct Locator: Hashable, Sendable {
   public var weight: UInt8
   /// The R bit.
   public var isReachable: Bool
+  /// Whether its site says in its packets that it is down. Never in the map-cache: StatusBits marks what is compiled.
+  public var isStatusBitClear = false
 
   public init(address: IPAddress, priority: UInt8 = 1, weight: UInt8 = 100, isReachable: Bool = true) {
     self.address = address

@@ -15,8 +15,8 @@
 //                         the mark and makes further ones count for nothing for a minute; where they are not, the mark lapses after a minute.
 //   3  probes             the newest outcome: unanswered is down, answered is up. An answer is the only evidence that goes both ways
 //                         and carries a nonce (RFC 9301 section 7.1): what follows are hints, and do not contradict it.
-//   4  echo-nonce         asked for and not echoed within the window: down (RFC 9300 section 10.1).
-//   5  status bit         cleared by the site: down (RFC 9300 section 10). Set, it proves nothing: it is what the site thinks.
+//   4  echo-nonce         asked for and not echoed within the window: down (RFC 9300 section 10.1), for a minute; see EchoNonce.
+//   5  status bit         cleared by the site: down (RFC 9300 section 10). Set, it proves nothing: it is what the site thinks; see StatusBits.
 //   6  R bit              clear in the mapping: down (RFC 9301 section 5.4).
 //   7  nothing            up, until something says otherwise.
 //

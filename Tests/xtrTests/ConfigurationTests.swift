@@ -46,6 +46,10 @@ import Wire
       [decapsulation]
       dscp = "copy-outer"
       verify-udp-checksum = true
+      [locator-hints]
+      public-internet = false
+      locator-status-bits = true
+      echo-nonce = true
       [[interface]]
       name = "core0"
       role = "core"
@@ -90,6 +94,7 @@ import Wire
           framesPerQueue: 4096, pin: false))
     #expect(configuration.encapsulation == Configuration.Encapsulation(ecn: .compatibility, udpChecksum: .compute))
     #expect(configuration.decapsulation == Configuration.Decapsulation(dscp: .copyOuter, verifyUDPChecksum: true))
+    #expect(configuration.locatorHints == Configuration.LocatorHints(locatorStatusBits: true, echoNonce: true))
     #expect(
       configuration.interfaces == [
         Configuration.Interface(
@@ -135,7 +140,7 @@ import Wire
     // Keys.
     (
       ports + "[routr]\n",
-      ":7: routr: unknown key; expected \"router\", \"encapsulation\", \"decapsulation\", \"interface\", \"instance\", \"database\", \"mapping-system\", \"map-cache\" or \"mapping\""
+      ":7: routr: unknown key; expected \"router\", \"encapsulation\", \"decapsulation\", \"locator-hints\", \"interface\", \"instance\", \"database\", \"mapping-system\", \"map-cache\" or \"mapping\""
     ),
     (
       ports + "[router]\n\nworker = 2\n",
@@ -162,6 +167,7 @@ import Wire
     // [encapsulation], [decapsulation]
     (ports + "[encapsulation]\necn = 1\n", ":8: encapsulation.ecn: expected \"normal\" or \"compatibility\", found 1"),
     (ports + "[encapsulation]\nudp-checksum = \"on\"\n", ":8: encapsulation.udp-checksum: expected \"zero\" or \"compute\", found \"on\""),
+    (ports + "[locator-hints]\necho-nonce = 1\n", ":8: locator-hints.echo-nonce: expected true or false, found 1"),
     (ports + "[decapsulation]\ndscp = \"copy\"\n", ":8: decapsulation.dscp: expected \"keep-inner\" or \"copy-outer\", found \"copy\""),
     (
       ports + "[decapsulation]\nverify-udp-checksum = 1979-05-27\n",

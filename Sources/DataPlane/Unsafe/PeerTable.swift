@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Which RLOCs sent one worker data that it decapsulated (rule D16). The engine notes the outer source of each such packet; every few
-// seconds the slow path takes what is new, and remembers it for a minute (ControlPlane's Peers) for SMRs (RFC 9301 6.1).
+// seconds, or oftener where echo-nonces want it, the slow path takes what is new, and remembers it for a minute (ControlPlane's Peers) for
+// SMRs (RFC 9301 6.1).
 //
 // Two direct-mapped tables, one per family, in memory that never moves. An address has one slot, which a hash of it names:
 //

@@ -4,11 +4,11 @@
 // right-aligned at the end of a line, so that it is copied in front of any packet by the same few vector stores, whatever its
 // length; what they copy too much falls into the headroom. Over IPv4, and for delivery, fields and header share one line.
 //
-//     0        12              64 − n                64
+//     0        16              64 − n                64
 //     ├────────┼─────────────────┼───────────────────┤
 //     │ fields │                 │ n octets of header│   IPv4 RLOCs, delivery
 //     └────────┴─────────────────┴───────────────────┘
-//     0        12                               128 − n                     128
+//     0        16                               128 − n                     128
 //     ├────────┼───────────────────────────────────┼─────────────────────────┤
 //     │ fields │                                   │    n octets of header   │   IPv6 RLOCs
 //     └────────┴───────────────────────────────────┴─────────────────────────┘
@@ -34,6 +34,8 @@ struct TemplateFields {
   var verdict: Verdict
   /// The sum of the IPv4 header's words with traffic class, length and TTL 0.
   var checksumSeed: UInt32
+  /// What the first half of the LISP header holds for this locator: N, E and the nonce, or 0.
+  var nonceWord: UInt32
 }
 
 /// A pointer to a compiled template.
@@ -65,7 +67,7 @@ struct TemplateFields {
       tunnelByteCount: UInt8(tunnelByteCount), tunnelFamily: family?.rawValue ?? 0,
       prefixByteCount: isResolved ? UInt8(ethernetByteCount) : 0,
       verdict: isResolved ? .transmit(template.port) : .punt(family == nil ? .innerNeighbour : .outerNeighbour),
-      checksumSeed: UInt32(seed.folded))
+      checksumSeed: UInt32(seed.folded), nonceWord: family == nil ? 0 : template.nonce?.word ?? 0)
     unsafe base.initializeMemory(as: TemplateFields.self, repeating: fields, count: 1)
     let bytes = unsafe PacketBytes(base: base, count: Self.byteCount)
     bytes.store(octets, at: (family == .ipv6 ? 128 : 64) - octets.count)

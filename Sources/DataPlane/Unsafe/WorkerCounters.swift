@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The counters of one worker: 64-bit words that the worker alone writes (plain loads and stores) and anyone may read. One block
-// for the worker, and one pair {packets, bytes} per locator of every mapping. The worker's peers are kept beside them (PeerTable).
+// for the worker, and one pair {packets, bytes} per locator of every mapping. What the worker notes of its peers is kept beside them (PeerTable, HintTable).
 
 import CLinux
 import PrefixTable
@@ -40,15 +40,19 @@ public enum PortCounter: Int, CaseIterable, Sendable {
   private let locators: ReservedMemory
   /// Whose packets the worker decapsulates.
   public let peers: PeerTable
+  /// What is said in the LISP headers of these packets.
+  public let hints: HintTable
 
   /// nil when the address space is refused.
   public init?() {
     guard let words = ReservedMemory(byteCount: Self.wordCount * 8),
-      let locators = ReservedMemory(byteCount: Self.maximumLocatorCounters * 16, hugePages: true), let peers = PeerTable()
+      let locators = ReservedMemory(byteCount: Self.maximumLocatorCounters * 16, hugePages: true), let peers = PeerTable(),
+      let hints = HintTable()
     else { return nil }
     self.words = words
     self.locators = locators
     self.peers = peers
+    self.hints = hints
   }
 
   // SAFETY (all of these): positions lie in the reserved memory; zero pages are valid words; unmapped with the object, which

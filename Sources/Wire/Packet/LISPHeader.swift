@@ -11,6 +11,31 @@
 //    │        of 32 locator-status-bits (I = 0)      │  status bits  │
 //    └───────────────────────────────────────────────┴───────────────┘ 8
 
+/// The flags, as bits of the header's eight octets.
+public enum LISPFlag {
+  @inlinable public static var nonce: UInt64 { 1 << 63 }
+  @inlinable public static var locatorStatusBits: UInt64 { 1 << 62 }
+  @inlinable public static var echoNonce: UInt64 { 1 << 61 }
+  @inlinable public static var mapVersions: UInt64 { 1 << 60 }
+  @inlinable public static var instanceID: UInt64 { 1 << 59 }
+}
+
+/// What the nonce field holds under N (RFC 9300 10.1).
+public struct LISPNonce: Hashable, Sendable {
+  /// 24 bits.
+  public var value: UInt32
+  /// E: the far side is asked to return it; else it is the far side's own, returned, or any number.
+  public var isRequest: Bool
+
+  public init(_ value: UInt32, isRequest: Bool) {
+    self.value = value & 0xFF_FFFF
+    self.isRequest = isRequest
+  }
+
+  /// The first four octets of the LISP header, with no other flag.
+  public var word: UInt32 { UInt32((LISPFlag.nonce | (isRequest ? LISPFlag.echoNonce : 0)) >> 32) | value }
+}
+
 /// A view on a LISP header.
 public struct LISPView: Sendable {
   public static let byteCount = 8
@@ -24,11 +49,11 @@ public struct LISPView: Sendable {
     word = bytes.u64(0)
   }
 
-  @inlinable public var hasNonce: Bool { word >> 63 & 1 == 1 }
-  @inlinable public var hasLocatorStatusBits: Bool { word >> 62 & 1 == 1 }
-  @inlinable public var requestsEchoNonce: Bool { word >> 61 & 1 == 1 }
-  @inlinable public var hasMapVersions: Bool { word >> 60 & 1 == 1 }
-  @inlinable @inline(__always) public var hasInstanceID: Bool { word >> 59 & 1 == 1 }
+  @inlinable public var hasNonce: Bool { word & LISPFlag.nonce != 0 }
+  @inlinable public var hasLocatorStatusBits: Bool { word & LISPFlag.locatorStatusBits != 0 }
+  @inlinable public var requestsEchoNonce: Bool { word & LISPFlag.echoNonce != 0 }
+  @inlinable public var hasMapVersions: Bool { word & LISPFlag.mapVersions != 0 }
+  @inlinable @inline(__always) public var hasInstanceID: Bool { word & LISPFlag.instanceID != 0 }
   /// The two key bits; anything but 0 is an encrypted payload (RFC 8061).
   @inlinable @inline(__always) public var keyID: UInt8 { UInt8(truncatingIfNeeded: word >> 56) & 3 }
   /// 24 bits; 0 where the header names none.
@@ -77,12 +102,12 @@ public struct LISPHeader: Equatable, Sendable {
     var word: UInt64 = UInt64(keyID & 3) << 56
     switch field {
     case .none: break
-    case .nonce(let nonce, let echo): word |= 1 << 63 | (echo ? 1 << 61 : 0) | UInt64(nonce & 0xFF_FFFF) << 32
+    case .nonce(let nonce, let echo): word |= LISPFlag.nonce | (echo ? LISPFlag.echoNonce : 0) | UInt64(nonce & 0xFF_FFFF) << 32
     case .mapVersions(let source, let destination):
-      word |= 1 << 60 | UInt64(source & 0xFFF) << 44 | UInt64(destination & 0xFFF) << 32
+      word |= LISPFlag.mapVersions | UInt64(source & 0xFFF) << 44 | UInt64(destination & 0xFFF) << 32
     }
-    if instanceID != .zero { word |= 1 << 59 | UInt64(instanceID.rawValue) << 8 }
-    if let bits = locatorStatusBits { word |= 1 << 62 | UInt64(instanceID == .zero ? bits : bits & 0xFF) }
+    if instanceID != .zero { word |= LISPFlag.instanceID | UInt64(instanceID.rawValue) << 8 }
+    if let bits = locatorStatusBits { word |= LISPFlag.locatorStatusBits | UInt64(instanceID == .zero ? bits : bits & 0xFF) }
     return word
   }
 

@@ -15,6 +15,7 @@ struct Configuration: Sendable, Equatable {
   var router = Router()
   var encapsulation = Encapsulation()
   var decapsulation = Decapsulation()
+  var locatorHints = LocatorHints()
   /// At least one faces a site and at least one the core; names differ.
   var interfaces: [Interface] = []
   /// Instances whose sites live in another kernel routing table than the main one; IDs differ.
@@ -77,6 +78,17 @@ struct Configuration: Sendable, Equatable {
   enum DSCP: String, Sendable, CaseIterable {
     case keepInner = "keep-inner"
     case copyOuter = "copy-outer"
+  }
+
+  /// What packets tell of locators: RFC 9300 section 10, for closed networks only (section 4.1).
+  struct LocatorHints: Sendable, Equatable {
+    /// Nothing of it is sent or believed, whatever else is set (rule E12).
+    var publicInternet = false
+    var locatorStatusBits = false
+    var echoNonce = false
+
+    var usesStatusBits: Bool { locatorStatusBits && !publicInternet }
+    var usesEchoNonce: Bool { echoNonce && !publicInternet }
   }
 
   struct Interface: Sendable, Equatable {

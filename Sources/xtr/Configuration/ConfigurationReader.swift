@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Configuration file → `Configuration`, or every fault in it. `xtr run`, `xtr check` and the reload on SIGHUP call
-// `Configuration.load`. The order is the file's: router, encapsulation, decapsulation, interfaces, instances, database, mapping system,
-// mappings. What several keys must agree about is in ConfigurationChecks.swift.
+// `Configuration.load`. The order is the file's: router, encapsulation, decapsulation, locator hints, interfaces, instances, database,
+// mapping system, mappings. What several keys must agree about is in ConfigurationChecks.swift.
 
 import ControlAPI
 import Logging
@@ -32,12 +32,14 @@ struct ConfigurationReader {
     let root = TableReader(
       members, path: "",
       keys: [
-        "router", "encapsulation", "decapsulation", "interface", "instance", "database", "mapping-system", "map-cache", "mapping",
+        "router", "encapsulation", "decapsulation", "locator-hints", "interface", "instance", "database", "mapping-system", "map-cache",
+        "mapping",
       ], problems: problems)
     var configuration = Configuration()
     configuration.router = router(root)
     configuration.encapsulation = encapsulation(root)
     configuration.decapsulation = decapsulation(root)
+    configuration.locatorHints = locatorHints(root)
     configuration.interfaces = interfaces(root)
     configuration.instances = instances(root)
     configuration.database = database(root)
@@ -101,6 +103,17 @@ struct ConfigurationReader {
     decapsulation.dscp = table.name("dscp", Configuration.DSCP.self) ?? decapsulation.dscp
     decapsulation.verifyUDPChecksum = table.boolean("verify-udp-checksum") ?? decapsulation.verifyUDPChecksum
     return decapsulation
+  }
+
+  // MARK: [locator-hints]
+
+  private func locatorHints(_ root: TableReader) -> Configuration.LocatorHints {
+    var hints = Configuration.LocatorHints()
+    guard let table = root.table("locator-hints", keys: ["public-internet", "locator-status-bits", "echo-nonce"]) else { return hints }
+    hints.publicInternet = table.boolean("public-internet") ?? hints.publicInternet
+    hints.locatorStatusBits = table.boolean("locator-status-bits") ?? hints.locatorStatusBits
+    hints.echoNonce = table.boolean("echo-nonce") ?? hints.echoNonce
+    return hints
   }
 
   // MARK: [[interface]]

@@ -16,10 +16,10 @@ final class LocatorWatch {
   /// Called when the verdict on a locator is another one.
   var turned: (IPAddress, Reachability) -> Void = { _, _ in }
 
-  func verdict(_ rloc: IPAddress, now: ContinuousClock.Instant = .now) -> Reachability {
-    guard let evidence = evidence[rloc] else { return .assumed }
-    // The R bit is the mapping's: a locator that it takes away is not offered in the first place.
-    return Reachability(evidence, SiteEvidence(), isProbed: isProbed(rloc), now: now)
+  /// `site`: what is known of it as one site's. The R bit need not be in it: a locator that it takes away is not offered in the first place.
+  func verdict(_ rloc: IPAddress, _ site: SiteEvidence = SiteEvidence(), now: ContinuousClock.Instant = .now) -> Reachability {
+    guard evidence[rloc] != nil || site != SiteEvidence() else { return .assumed }
+    return Reachability(evidence[rloc] ?? LocatorEvidence(), site, isProbed: isProbed(rloc), now: now)
   }
 
   /// Writes something down about a locator.

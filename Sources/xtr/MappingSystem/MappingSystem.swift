@@ -41,6 +41,11 @@ final class MappingSystem {
   var subscriber: Subscriber
   var registrar: Registrar
   private var responder = SiteResponder()
+  /// Whether our Map-Replies say that we do echo-nonce (rule N1).
+  var echoesNonces: Bool {
+    get { responder.echoNonceCapable }
+    set { responder.echoNonceCapable = newValue }
+  }
   private let nonces: NonceStore?
   private(set) var sockets: ControlSockets?
   private(set) var received: UInt64 = 0

@@ -16,9 +16,13 @@ final class ForwardingCompiler {
   private let kernel: KernelView
   private let workers: () -> [WorkerCounters]
   /// What is known of a locator besides the way to it.
-  var verdict: (IPAddress) -> Reachability = { _ in .assumed }
+  var verdict: (Locator) -> Reachability = { _ in .assumed }
+  /// A mapping's target, with what its site says of the locators.
+  var told: (EIDPrefix, Mapping.Target) -> Mapping.Target = { $1 }
   var counterBlocks = CounterBlocks()
   private var rlocs: [IPAddress: RLOC] = [:]
+  /// What packets to an RLOC carry, where they do; also of RLOCs that are not in use now.
+  private var nonces: [IPAddress: LISPNonce] = [:]
   private var sets: [Mapping.Target: CompiledSet] = [:]
   /// The same by their handles: the forwarding state itself says which one a mapping has, and by its handle whether it is a mapping.
   private var setsByHandle: [SetHandle: CompiledSet] = [:]
@@ -119,10 +123,18 @@ final class ForwardingCompiler {
 
   /// Adds or replaces a mapping.
   func set(_ eid: EIDPrefix, _ target: Mapping.Target) throws(StateError) {
+    let target = told(eid, target)
     let old = mapping(eid)
     if let old, old.set.target == target { return }
     let set = try acquire(target)
-    do throws(StateError) { try put(eid, set) } catch {
+    do throws(StateError) {
+      // The same locators, otherwise judged, go on counting.
+      if let old, old.set.target.addresses == target.addresses {
+        try publisher.setMapping(eid, set: set.handle, counters: old.counters.first)
+        return release(old.set)
+      }
+      try put(eid, set)
+    } catch {
       release(set)
       throw error
     }
@@ -217,7 +229,7 @@ final class ForwardingCompiler {
       return
     }
     let path = path(to: address, before: nil)
-    let rloc = RLOC(template: try publisher.addTemplate(path.template ?? .nowhere), path: path)
+    let rloc = RLOC(template: try publisher.addTemplate(header(path.template ?? .nowhere, to: address)), path: path)
     rloc.users.insert(target)
     rlocs[address] = rloc
     if let nextHop = path.nextHop, path.state == .resolving { kernel.resolve(nextHop) }
@@ -228,6 +240,21 @@ final class ForwardingCompiler {
     do { return try underlay.path(to: address, before: before) } catch {
       lookupFailure = error
       return before ?? .unusable(.noRoute)
+    }
+  }
+
+  private func header(_ template: HeaderTemplate, to address: IPAddress) -> HeaderTemplate {
+    var template = template
+    template.nonce = nonces[address]
+    return template
+  }
+
+  /// What packets to an RLOC carry from now on; at once.
+  func setNonce(_ nonce: LISPNonce?, to address: IPAddress) {
+    guard nonces[address] != nonce else { return }
+    nonces[address] = nonce
+    if let rloc = rlocs[address], let template = rloc.path.template {
+      publisher.replaceTemplate(rloc.template, header(template, to: address))
     }
   }
 
@@ -257,7 +284,7 @@ final class ForwardingCompiler {
   /// The way to a locator; one that does not answer at its far end is no better than one whose next hop is silent.
   private func way(_ locator: Locator) -> RLOCPath.Quality {
     guard let quality = rlocs[locator.address]?.path.quality else { return .none }
-    let verdict = verdict(locator.address)
+    let verdict = verdict(locator)
     if verdict == .operatorDown { return .none }
     return verdict.isUp ? quality : min(quality, .silent)
   }
@@ -267,7 +294,7 @@ final class ForwardingCompiler {
     guard locator.isOffered else { return .unreachable }
     guard let path = rlocs[locator.address]?.path else { return .noRoute }
     guard path.quality == .good else { return path.state }
-    guard verdict(locator.address).isUp else { return .unreachable }
+    guard verdict(locator).isUp else { return .unreachable }
     let best = locators.filter { $0.isOffered && way($0) == .good }.map(\.priority).min()
     return locator.priority == best ? path.state : .standby
   }
@@ -292,7 +319,7 @@ final class ForwardingCompiler {
       let before = rloc.path.quality
       rloc.path = path
       // A way that is gone leaves its header behind: until the sets below have changed, workers still take it.
-      if let template = path.template { publisher.replaceTemplate(rloc.template, template) }
+      if let template = path.template { publisher.replaceTemplate(rloc.template, header(template, to: address)) }
       if let nextHop = path.nextHop, path.state == .resolving { kernel.resolve(nextHop) }
       if rloc.hasTurned() { turned.append((address, path)) }
       if before != path.quality { changed.formUnion(rloc.users) }

@@ -15,8 +15,10 @@ extension Router {
   func startMappingSystem() throws(SQLiteError) {
     mapCache.limits = configuration.mapCache.limits
     locators.turned = { [self] rloc, verdict in assumeIsolated { $0.turned(rloc, verdict) } }
-    compiler.verdict = { [locators] in locators.verdict($0) }
-    guard let settings = configuration.mappingSystem else { return }
+    compiler.verdict = { [locators] in locators.verdict($0.address, SiteEvidence(statusBit: $0.isStatusBitClear ? false : nil)) }
+    compiler.told = { [self] eid, target in assumeIsolated { $0.hints.sites.told(eid, target) } }
+    warnOfHints()
+    guard let settings = configuration.mappingSystem else { return refreshRegistrations() }
     let mac = dataPlane.ports.first { $0.configuration.role.facesCore }?.macAddress ?? MACAddress(rawValue: 0)
     let system = try MappingSystem(settings, rlocs: underlay.ownRLOCs, macAddress: mac, eventLoop: eventLoop, log: log)
     mappingSystem = system
@@ -70,6 +72,7 @@ extension Router {
       return
     }
     compiler.publish()
+    noteEchoNonce(learned)
     for removal in learned where removal.isRemoval { mappingSystem?.waiting.drop(coveredBy: removal.eid, .unanswered) }
     let refused = Set(outcome.refused.map(\.mapping.eid))
     for mapping in new {
@@ -136,6 +139,7 @@ extension Router {
   /// A mapping has gone, or has been replaced by one that names `kept`. Its other locators may be other mappings' still: they are then probed
   /// for one of these, for their xTR need not answer for this prefix any more.
   func forgetLocators(of mapping: Mapping, keeping kept: [IPAddress] = []) {
+    forgetEchoNonce(of: mapping, keeping: kept)
     for address in mapping.target.addresses where !kept.contains(address) {
       probedPrefixes[address]?.removeAll { $0 == mapping.eid }
       if let other = probedPrefixes[address]?.last {
@@ -165,7 +169,7 @@ extension Router {
   func probes() -> [ProbeEntry] {
     let now = ContinuousClock.now
     return compiler.locatorAddresses.sorted().map { rloc in
-      ProbeEntry(rloc, mappingSystem?.prober.facts(rloc), locators.verdict(rloc, now: now), now)
+      ProbeEntry(rloc, mappingSystem?.prober.facts(rloc), locators.verdict(rloc, hints.sites.evidence(rloc), now: now), now)
     }
   }
 
@@ -184,11 +188,21 @@ extension Router {
 
   // MARK: - What the site registers
 
-  /// Our EID-prefixes with their locators, as they are now.
+  /// Our EID-prefixes with their locators, as they are now: for our packets' status bits, and for the map-servers.
   func refreshRegistrations() {
-    guard let system = mappingSystem else { return }
     let own = underlay.ownRLOCs
     let up = Set(dataPlane.ports.filter(\.isUp).flatMap(\.rlocs))
+    let mappings = siteMappings(own, up)
+    refreshHints(mappings)
+    guard let system = mappingSystem else { return }
+    lookForPeers()
+    let solicited = Set(compiler.locatorAddresses).union(peers.recent(now: .now))  // rule C6
+    // Those of links that are up come first: requests and probes leave from the first one, and no answer finds its way to another.
+    let preferred = own.filter(up.contains) + own.filter { !up.contains($0) }
+    system.update(rlocs: preferred, mappings: mappings, peers: solicited.sorted())
+  }
+
+  private func siteMappings(_ own: [IPAddress], _ up: Set<IPAddress>) -> [EIDPrefix: [SiteLocator]] {
     // A locator of ours that has lost its address is ours still, and down.
     everOwnRLOCs.formUnion(own)
     for port in dataPlane.ports { everOwnRLOCs.formUnion(port.configuration.rlocs ?? []) }
@@ -203,11 +217,7 @@ extension Router {
           isReachable: !isLocal || up.contains(locator.address))
       }
     }
-    lookForPeers()
-    let solicited = Set(compiler.locatorAddresses).union(peers.recent(now: .now))  // rule C6
-    // Those of links that are up come first: requests and probes leave from the first one, and no answer finds its way to another.
-    let preferred = own.filter(up.contains) + own.filter { !up.contains($0) }
-    system.update(rlocs: preferred, mappings: mappings, peers: solicited.sorted())
+    return mappings
   }
 
   /// Takes back what is registered, and waits for the servers to confirm, a second after the last withdrawal has left: their answers would

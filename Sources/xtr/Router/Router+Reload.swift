@@ -26,6 +26,7 @@ extension Router {
     mapCache.limits = configuration.mapCache.limits
     if let settings = configuration.mappingSystem { mappingSystem?.configure(settings) }
     refreshRegistrations()
+    warnOfHints()
     return Self.needsRestart(from: old, to: new)
   }
 
@@ -53,7 +54,7 @@ extension Router {
         dataPlane.publisher.setPort(port.number, port.state)
       }
     }
-    dataPlane.publisher.setSettings(new.engineSettings)
+    dataPlane.publisher.setSettings(engineSettings(new))
     site.database = new.database.map(\.eid)
     try refreshAddresses()
     let wanted = Set(new.mappings.map(\.eid))

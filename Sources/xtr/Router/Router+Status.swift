@@ -129,7 +129,7 @@ extension Router {
   func entry(_ mapping: Mapping) -> MappingEntry {
     let counts = compiler.counts(mapping.eid)
     let target: MappingEntry.Target =
-      switch mapping.target {
+      switch hints.sites.told(mapping.eid, mapping.target) {
       case .negative(let action): .action(MappingAction(rawValue: action.rawValue) ?? .noAction)
       case .locators(let locators):
         .locators(

@@ -35,6 +35,7 @@ actor Router {
   let exceptions: ExceptionPath
   let mapCache = MapCache()
   let locators = LocatorWatch()
+  let hints = HintState()
   let unreachables: UnreachableListener
   /// nil: mappings are static or come over the control socket.
   var mappingSystem: MappingSystem?
@@ -183,11 +184,12 @@ actor Router {
     if takePunts() { _ = eventfd_write(dataPlane.puntDescriptor, 1) }
   }
 
-  /// Ten times a second: what waits for workers; once a second: expiry and busy share; every five: neighbours in use, peers.
+  /// Ten times a second: what waits for workers, what packets tell of locators; once a second: expiry and busy share; every five: neighbours in use, peers.
   private func tick() {
     tickCount += 1
     if dataPlane.publisher.isWaiting { dataPlane.publisher.reclaim() }
     mappingSystem?.time()
+    takeHints()
     guard tickCount % 10 == 0 else { return }
     locators.tick(now: .now)
     if let failure = compiler.takeLookupFailure() {
@@ -209,7 +211,10 @@ actor Router {
   func lookForPeers() {
     let now = ContinuousClock.now
     for worker in dataPlane.workers {
-      for peer in worker.counters.peers.takeRecent() { peers.note(peer, now: now) }
+      for peer in worker.counters.peers.takeRecent() {
+        peers.note(peer, now: now)
+        hints.echo.heard(peer, now: now)
+      }
     }
   }
 
@@ -340,6 +345,8 @@ extension Configuration {
     settings.computesUDPChecksum = encapsulation.udpChecksum == .compute
     settings.verifiesUDPChecksum = decapsulation.verifyUDPChecksum
     settings.copiesDSCP = decapsulation.dscp == .copyOuter
+    settings.notesStatusBits = locatorHints.usesStatusBits
+    settings.exchangesNonces = locatorHints.usesEchoNonce
     return settings
   }
 }

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What sites say in the locator-status-bits of their packets (RFC 9300 section 10): bit i says that locator i of the mapping that covers the packet's
+// source is up (rule E11). The router notes what the data plane has heard, and has the mappings that change by it compiled anew; a locator
+// whose bit is clear is not used until it is set again, unless better evidence says that it is up (Reachability).
+//
+// The bits are not authenticated. They are heard only from an address that is itself a locator of the mapping. And as the routers of a site need not
+// know the same, each has its own word: a locator is down as long as one of them says so. The word of a router that has not
+// been heard for a minute is forgotten when another one of the site speaks, and with the mapping.
+//
+// Only words that speak against a locator are kept: as a rule there are none.
+
+import Wire
+
+/// The sites that say that a locator of theirs is down. Thread: slow path (a value type).
+public struct StatusBits: Sendable {
+  /// How long a router's word counts beside those of others of its site.
+  public static let wordLifetime = Duration.seconds(60)
+
+  private struct Site {
+    /// The locators that the bits are about, in canonical order.
+    var addresses: [IPAddress]
+    /// By the router that speaks: a set bit is a locator that it says is down.
+    var words: [IPAddress: (down: UInt32, at: ContinuousClock.Instant)] = [:]
+
+    var down: UInt32 { words.values.reduce(0) { $0 | $1.down } }
+  }
+
+  private let capacity: Int
+  private var sites: [EIDPrefix: Site] = [:]
+
+  /// 4096: sites with a failed locator at one time; more are not heard.
+  public init(capacity: Int = 4096) { self.capacity = capacity }
+
+  public var count: Int { sites.count }
+
+  /// `rloc` has sent a packet from an EID of this mapping with these bits, of which `count` tell something: 8 or 32. Returns whether the mapping has
+  /// to be compiled anew. O(locators).
+  public mutating func note(
+    _ bits: UInt32, count: Int, from rloc: IPAddress, about mapping: Mapping, now: ContinuousClock.Instant
+  ) -> Bool {
+    guard case .locators(let locators) = mapping.target, locators.contains(where: { $0.address == rloc }) else { return false }
+    let told = min(count, locators.count, 32)
+    let down = ~bits & UInt32(truncatingIfNeeded: (UInt64(1) << UInt64(told)) - 1)
+    let known = sites[mapping.eid]
+    guard known != nil || down != 0 && sites.count < capacity else { return false }
+    let addresses = locators.map(\.address)
+    var site = known?.addresses == addresses ? known ?? Site(addresses: addresses) : Site(addresses: addresses)
+    let before = site.down
+    site.words = site.words.filter { now - $0.value.at <= Self.wordLifetime }
+    site.words[rloc] = down == 0 ? nil : (down, now)
+    sites[mapping.eid] = site.words.isEmpty ? nil : site
+    return site.down != before || known.map { $0.addresses != addresses } ?? false
+  }
+
+  /// The target of a mapping with what its site says of the locators. O(1) where it says nothing.
+  public func told(_ eid: EIDPrefix, _ target: Mapping.Target) -> Mapping.Target {
+    guard let site = sites[eid], case .locators(var locators) = target, locators.map(\.address) == site.addresses else { return target }
+    let down = site.down
+    for i in locators.indices.prefix(32) { locators[i].isStatusBitClear = down >> UInt32(i) & 1 == 1 }
+    return .locators(locators)
+  }
+
+  /// What the sites say of an address: of those that have it as a locator, one that says it is down. O(sites).
+  public func evidence(_ rloc: IPAddress) -> SiteEvidence {
+    let isClear = sites.values.contains { site in
+      site.addresses.firstIndex(of: rloc).map { $0 < 32 && site.down >> UInt32($0) & 1 == 1 } ?? false
+    }
+    return SiteEvidence(statusBit: isClear ? false : nil)
+  }
+
+  /// Forgets the sites whose mapping is gone: `isCached` says which are not. O(sites).
+  public mutating func forget(unless isCached: (EIDPrefix) -> Bool) {
+    if sites.keys.contains(where: { !isCached($0) }) { sites = sites.filter { isCached($0.key) } }
+  }
+
+  /// Forgets all; returns the prefixes of the mappings that have to be compiled anew.
+  public mutating func removeAll() -> [EIDPrefix] {
+    defer { sites = [:] }
+    return Array(sites.keys)
+  }
+}
