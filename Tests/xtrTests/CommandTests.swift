@@ -200,8 +200,9 @@ import Wire
         INSTANCE  EID-PREFIX   SITE    LOCATORS              ANSWERS         XTR                REFRESHED        EXPIRES
                7  10.1.0.0/16  berlin  192.0.2.1 1/100 down  the map-server  192.0.2.1, merges    3 s ago  in 2 min 57 s
 
-        REFUSED OF SITE           LAST  FROM            TIMES  REASON     MEANING
-        berlin           1 min 2 s ago  192.0.2.9:4342     10  wrong-key  the keys differ
+        REFUSED OF SITE           LAST  FROM            TIMES  REASON        MEANING
+        berlin           1 min 2 s ago  192.0.2.9:4342     10  wrong-key     the keys differ
+        (none)                 1 s ago  192.0.2.9:4342      1  unknown-site  no site has it
 
         """)
     let rows = try await xtr("show", "registrations", "--json", "--socket", socket)
@@ -217,7 +218,7 @@ import Wire
     let control = try await xtr("show", "control", "--socket", socket)
     #expect(control.output.contains("12,345 control messages received, 7 sent"))
     #expect(control.output.contains("8 could not be sent") && control.output.contains("9 thrown away by the kernel"))
-    #expect(control.output.contains("6  replies  Map-Replies sent") && control.output.contains("10  wrong-key  the keys differ"))
+    #expect(control.output.contains("6  replies  Map-Replies sent") && control.output.contains("10  wrong-key     the keys differ"))
     #expect(control.output.contains("3  unknown-nonce  late, doubled or spoofed"))
     #expect(control.output.contains("4  timed-out  nobody answered"))
     #expect(try await xtr("locator", "192.0.2.1", "down", "--socket", socket).code == 0)

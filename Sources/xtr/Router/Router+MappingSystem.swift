@@ -60,9 +60,8 @@ extension Router {
 
   /// What the mapping system answered: in one publication; then the packets that waited go.
   private func install(_ learned: [LearnedMapping]) {
-    let own = Set(site.database)
     let gone = learned.filter { $0.isRemoval && mapCache[$0.eid]?.source.rank == .learned }.map(\.eid)
-    let new = learned.filter { !$0.isRemoval && !own.contains($0.eid) }.map {
+    let new = learned.filter { !$0.isRemoval && site.databasePrefix(of: $0.eid) != $0.eid }.map {
       Mapping(eid: $0.eid, target: $0.target, source: .learned(from: $0.answeredBy.address), ttlMinutes: $0.ttlMinutes, now: .now)
     }
     let outcome: ChangeOutcome
