@@ -34,7 +34,7 @@ simulate: ## the control plane's simulations at full size: thousands of sites fo
 # How long `make fuzz` runs. Not ?=: a shell that exports its own SECONDS would decide.
 SECONDS := 600
 
-fuzz: ## libFuzzer on every reader of bytes, SECONDS=600 of it in all
+fuzz: ## libFuzzer on the readers of bytes, SECONDS=600 for each of four
 	@.ci/install-packages build fuzz
 	.ci/fuzz $(SECONDS)
 

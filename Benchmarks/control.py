@@ -77,7 +77,7 @@ def measure_first_packets(bed, options):
         made = results.row(name, "added by the resolution, median", "ms", statistics.median(added))
         rows.append(results.with_bar(made, "value", "≤", 2) | {"rounds": len(added), "note": f"a warm packet takes "
                     f"{statistics.median(second for _, second in arrived):.3g} ms one way; 90th percentile of the rest "
-                    f"{added[len(added) * 9 // 10]:.3g} ms"})
+                    f"{added[len(added) * 9 // 10]:.3g} ms, longest {added[-1]:.3g} ms"})
     return rows
 
 
@@ -129,12 +129,13 @@ def measure_map_server(bed, options):
         result = bed.run("xtr-a", "exchange", path, generator, "192.0.2.1", 256, 60)
         after = busiest_thread(server.pid)
         os.unlink(path)
-        name, own = f"map-server/{kind}", (after[0] - before[0]) / max(1, result["answered"])
-        lost = f"{result['answered']} of {result['sent']} answered"
-        rows.append(results.with_bar(results.row(name, "per second of its thread's CPU", "messages/s", 1e9 / own), "value", "≥", bar) | {
-            "note": lost})
-        rows.append(results.row(name, "CPU per message", "µs", own / 1e3))
-        rows.append(results.row(name, "CPU per message, all threads", "µs", (after[1] - before[1]) / 1e3 / max(1, result["answered"])))
+        name, lost = f"map-server/{kind}", f"{result['answered']} of {result['sent']} answered"
+        own, together = ((now - then) / max(1, result["answered"]) for now, then in zip(after, before))
+        # "On one core": what the thread that writes the state file uses counts, too.
+        made = results.row(name, "per second of CPU, all threads", "messages/s", 1e9 / together)
+        rows.append(results.with_bar(made, "value", "≥", bar) | {"note": lost})
+        rows.append(results.row(name, "CPU per message, the event loop's thread", "µs", own / 1e3))
+        rows.append(results.row(name, "CPU per message, all threads", "µs", together / 1e3))
         rows.append(results.row(name, "by the clock, generator beside it", "messages/s", result["answered"] / result["seconds"]))
     bed.stop(server)
     return rows

@@ -6,7 +6,7 @@
 //
 // The bits are not authenticated. They are heard only from an address that is itself a locator of the mapping. And as the routers of a site need not
 // know the same, each has its own word: a locator is down as long as one of them says so. The word of a router that has not
-// been heard for a minute is forgotten when another one of the site speaks, and with the mapping.
+// been heard for a minute is forgotten, and all with the mapping.
 //
 // Only words that speak against a locator are kept: as a rule there are none.
 
@@ -14,7 +14,7 @@ import Wire
 
 /// The sites that say that a locator of theirs is down. Thread: slow path (a value type).
 public struct StatusBits: Sendable {
-  /// How long a router's word counts beside those of others of its site.
+  /// How long a router's word counts after it was last heard.
   public static let wordLifetime = Duration.seconds(60)
 
   private struct Site {
@@ -61,17 +61,31 @@ public struct StatusBits: Sendable {
     return .locators(locators)
   }
 
-  /// What the sites say of an address: of those that have it as a locator, one that says it is down. O(sites).
-  public func evidence(_ rloc: IPAddress) -> SiteEvidence {
-    let isClear = sites.values.contains { site in
-      site.addresses.firstIndex(of: rloc).map { $0 < 32 && site.down >> UInt32($0) & 1 == 1 } ?? false
+  /// The addresses that a site says are down. O(sites).
+  public var saidDown: Set<IPAddress> {
+    var down: Set<IPAddress> = []
+    for site in sites.values {
+      for (i, address) in site.addresses.prefix(32).enumerated() where site.down >> UInt32(i) & 1 == 1 { down.insert(address) }
     }
-    return SiteEvidence(statusBit: isClear ? false : nil)
+    return down
   }
 
-  /// Forgets the sites whose mapping is gone: `isCached` says which are not. O(sites).
-  public mutating func forget(unless isCached: (EIDPrefix) -> Bool) {
-    if sites.keys.contains(where: { !isCached($0) }) { sites = sites.filter { isCached($0.key) } }
+  /// Forgets the sites whose mapping is gone, `isCached` says which are not, and the words that are too old. Returns the prefixes of the mappings that
+  /// have to be compiled anew. O(sites).
+  public mutating func forget(now: ContinuousClock.Instant, unless isCached: (EIDPrefix) -> Bool) -> [EIDPrefix] {
+    var changed: [EIDPrefix] = []
+    for (eid, site) in sites {
+      guard isCached(eid) else {
+        sites[eid] = nil
+        continue
+      }
+      guard site.words.values.contains(where: { now - $0.at > Self.wordLifetime }) else { continue }
+      var left = site
+      left.words = site.words.filter { now - $0.value.at <= Self.wordLifetime }
+      if left.down != site.down { changed.append(eid) }
+      sites[eid] = left.words.isEmpty ? nil : left
+    }
+    return changed
   }
 
   /// Forgets all; returns the prefixes of the mappings that have to be compiled anew.

@@ -189,15 +189,31 @@ import Wire
     #expect(receive(request(flags: .probe), arrival) == [.refused(.badLocator)])
   }
 
-  @Test func `C10 one destination gets 100 replies at once and then 20 in a second, others theirs`() {
+  @Test func `C10 a destination that did not ask gets 1000 replies at once and then 200 in a second, others theirs`() {
     var responder = SiteResponder(random: NonceSource(seed: 1))
+    let arrival = Arrival(from: Endpoint(.v4(IPv4Address(198, 51, 100, 99))), to: Self.arrival.to)
     func count(_ requests: Int, _ rloc: IPAddress, _ now: Instant) -> Int {
-      (0..<requests).count { _ in responder.receive(request(rlocs: [rloc]), Self.arrival, database, now: now) != [.refused(.tooMany)] }
+      (0..<requests).count { _ in responder.receive(request(rlocs: [rloc]), arrival, database, now: now) != [.refused(.tooMany)] }
     }
-    #expect(count(500, Self.itr, Self.now) == 100)
-    #expect(count(500, Self.itr, Self.now + .seconds(1)) == 20)
-    #expect(count(500, .v4(IPv4Address(198, 51, 100, 8)), Self.now + .seconds(1)) == 100)
-    #expect(count(500, Self.itr, Self.now + .seconds(3600)) == 100)
+    #expect(count(1500, Self.itr, Self.now) == 1000)
+    #expect(count(500, Self.itr, Self.now + .seconds(1)) == 200)
+    #expect(count(1500, .v4(IPv4Address(198, 51, 100, 8)), Self.now + .seconds(1)) == 1000)
+    #expect(count(1500, Self.itr, Self.now + .seconds(3600)) == 1000)
+  }
+
+  @Test func `C7 C10 nobody can use up the answers to an ITR's own questions and probes`() throws {
+    var responder = SiteResponder(repliesPerSecond: 1, burst: 1, random: NonceSource(seed: 1))
+    let stranger = Arrival(from: Endpoint(.v4(IPv4Address(198, 51, 100, 99))), to: Self.arrival.to)
+    let itr = Arrival(from: Endpoint(Self.itr), to: Self.arrival.to)
+    for i in 0..<3 {
+      let actions = responder.receive(request(rlocs: [Self.itr]), stranger, database, now: Self.now)
+      #expect((actions == [.refused(.tooMany)]) == (i > 0))
+    }
+    var probe = request(rlocs: [Self.itr])
+    probe.flags.insert(.probe)
+    for question in [request(rlocs: [Self.itr]), probe] {
+      for _ in 0..<3 { _ = try reply(responder.receive(question, itr, database, now: Self.now)) }
+    }
   }
 
   @Test func `a hundred thousand destinations spread over the limiter's buckets`() {

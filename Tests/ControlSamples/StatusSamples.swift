@@ -47,8 +47,8 @@ extension PeerStatus {
 
 extension RegistrationEntry {
   public static let sample = RegistrationEntry(
-    instanceID: 7, eidPrefix: "10.1.0.0/16", mapServer: "192.0.2.100", state: "unanswered", sinceSeconds: 12.5, notifiedSecondsAgo: nil,
-    locators: [.sample], why: "no Map-Notify")
+    instanceID: 7, eidPrefix: "10.1.0.0/16", mapServer: "192.0.2.100", state: "unanswered", sinceSeconds: 12.5, lastRegisterSecondsAgo: 3,
+    tries: 3, notifiedSecondsAgo: nil, nextRegisterInSeconds: 1, locators: [.sample], why: "no Map-Notify")
 }
 
 extension RegisteredLocator {

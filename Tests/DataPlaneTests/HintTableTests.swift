@@ -197,8 +197,8 @@ import Wire
     var random = SplitMix64(seed: 0xE11)
     let rig = try Self.listening()
     let peers = (0..<300).map { i in i % 2 == 0 ? "198.51.\(100 + i / 250).\(i % 250 + 1)" : "2001:db8:\(String(i, radix: 16))::2" }
-    var model: [Int: HeaderHint] = [:]
-    for _ in 0..<100 {
+    var model: [Int: (hint: HeaderHint, round: Int)] = [:]
+    for round in 0..<100 {
       for _ in 0..<Int.random(in: 0...200, using: &random) {
         let peer = peers[Int.random(in: 0..<peers.count, using: &random)]
         let bits = UInt32.random(in: 0...3, using: &random)
@@ -209,12 +209,26 @@ import Wire
           case .v4(let address): IPv6Address(high: 0, low: UInt64(address.rawValue))
           case .v6(let address): address
           }
-        model[HintNotes.place(key, 0)] = HeaderHint(
+        let group = (0..<HintTable.ways).map { HintNotes.place(key, 0) ^ $0 }
+        let slot = group.first { model[$0]?.hint.rloc == rloc } ?? group.first { model[$0]?.round != round } ?? group[0]
+        let hint = HeaderHint(
           rloc: rloc, instanceID: .zero, source: try #require(IPAddress("10.2.0.7")), statusBits: .init(bits: bits, count: 32))
+        model[slot] = (hint, round)
       }
       let found = rig.counters.hints.takeRecent()
-      #expect(found.sorted { $0.rloc < $1.rloc } == model.values.sorted { $0.rloc < $1.rloc })
-      model = [:]
+      #expect(found.sorted { $0.rloc < $1.rloc } == model.values.filter { $0.round == round }.map(\.hint).sorted { $0.rloc < $1.rloc })
+    }
+  }
+
+  @Test func `four peers of a group are all heard, whoever of them sends more`() throws {
+    let rig = try Self.listening()
+    func place(_ i: Int) -> Int { HintNotes.place(IPv6Address(high: 0, low: 0xC633_0000 + UInt64(i)), 0) / HintTable.ways }
+    let peers = (256..<60_000).filter { $0 & 0xFF != 0 && $0 & 0xFF != 0xFF && place($0) == place(257) }.prefix(HintTable.ways)
+    let names = peers.map { "198.51.\($0 >> 8).\($0 & 0xFF)" }
+    for _ in 0..<3 {
+      rig.send(Self.frame([0x40, 0, 0, 0, 0, 0, 0, 3], from: names[0]), port: Port.core)
+      for name in names[1...] { for _ in 0..<50 { rig.send(Self.frame([0x40, 0, 0, 0, 0, 0, 0, 3], from: name), port: Port.core) } }
+      #expect(rig.counters.hints.takeRecent().map { "\($0.rloc)" }.sorted() == names.sorted())
     }
   }
 
@@ -239,9 +253,9 @@ import Wire
       let inner = IPPacket(source: "10.2.0.\(i)", destination: "10.1.0.5", payload: [1])
       return Self.frame([0xC0, 0, 0, UInt8(i), 0, 0, 0, UInt8(i)], inner, from: "2001:db8::\(String(i, radix: 16))")
     }
-    // All of one slot.
-    let place = HintNotes.place(IPv6Address(high: 0x2001_0DB8 << 32, low: 1), 0)
-    let frames = (1...250).filter { HintNotes.place(IPv6Address(high: 0x2001_0DB8 << 32, low: UInt64($0)), 0) == place }.map(frame)
+    // All of one group.
+    func group(_ i: Int) -> Int { HintNotes.place(IPv6Address(high: 0x2001_0DB8 << 32, low: UInt64(i)), 0) / HintTable.ways }
+    let frames = (1...250).filter { group($0) == group(1) }.map(frame)
     let several = frames.count > 1 ? frames : (1...250).map(frame)
     let found = Mutex((count: 0, wrong: [HeaderHint]()))
     let finished = DispatchGroup()

@@ -39,7 +39,7 @@ import Wire
       let subject = Subject()
       #expect(subject.note(0b111 & ~(1 << UInt32(i)), count: 8, from: Self.rloc(2), about: mapping, now: start))
       #expect(down(subject, mapping) == [Self.rloc(i + 1)])
-      #expect(subject.bits.evidence(Self.rloc(i + 1)).statusBit == false && subject.bits.evidence(Self.rloc(4)).statusBit == nil)
+      #expect(subject.bits.saidDown == [Self.rloc(i + 1)])
     }
   }
 
@@ -80,6 +80,17 @@ import Wire
     #expect(down(subject, mapping) == [])
   }
 
+  @Test func `a word that nobody repeats is over after a minute, also where nobody else speaks`() {
+    let mapping = mapping([1, 2])
+    let subject = Subject()
+    #expect(subject.note(0b10, count: 8, from: Self.rloc(1), about: mapping, now: start))
+    #expect(!subject.note(0b10, count: 8, from: Self.rloc(1), about: mapping, now: start + .seconds(30)), "repeated")
+    let end = start + .seconds(30) + StatusBits.wordLifetime
+    #expect(subject.bits.forget(now: end) { _ in true } == [] && down(subject, mapping) == [Self.rloc(1)])
+    #expect(subject.bits.forget(now: end + .nanoseconds(1)) { _ in true } == [mapping.eid])
+    #expect(down(subject, mapping) == [] && subject.bits.count == 0)
+  }
+
   @Test func `what was said of other locators does not count for a mapping that has changed`() {
     let (before, after) = (mapping([1, 2]), mapping([2, 3]))
     let subject = Subject()
@@ -87,7 +98,7 @@ import Wire
     #expect(down(subject, after) == [])
     #expect(subject.note(0b01, count: 8, from: Self.rloc(2), about: after, now: start))
     #expect(down(subject, after) == [Self.rloc(3)] && down(subject, before) == [])
-    subject.bits.forget { $0 != after.eid }
+    #expect(subject.bits.forget(now: start) { $0 != after.eid } == [])
     #expect(subject.bits.count == 0)
   }
 

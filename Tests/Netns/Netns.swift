@@ -163,3 +163,13 @@ extension RouterProcess {
   /// Packets dropped for reasons whose name contains `text`.
   func dropped(_ text: String) throws -> UInt64 { try drops().filter { $0.reason.contains(text) }.reduce(0) { $0 + $1.packets } }
 }
+
+extension RouterProcess {
+  /// KiB of memory that the running program has.
+  func residentKilobytes() throws -> Int {
+    let process = try #require(process)
+    let status = try ChildProcess.run(["cat", "/proc/\(process.identifier)/status"])
+    let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") })
+    return try #require(line.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) })
+  }
+}

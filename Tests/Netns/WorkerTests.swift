@@ -55,10 +55,7 @@ extension Netns {
           let flow = try bed.flow(family).run()
           #expect(flow.isClean, "\(flow)")
         }
-        let process = try #require(bed.a.process)
-        let status = try ChildProcess.run(["cat", "/proc/\(process.identifier)/status"])
-        let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") })
-        let kilobytes = try #require(line.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) })
+        let kilobytes = try bed.a.residentKilobytes()
         print("resident memory of a router of two ports and one queue: \(kilobytes / 1024) MB")
         #expect(kilobytes < 64 * 1024)
       }

@@ -71,6 +71,10 @@ import Wire
       errors("[[site]]\nname = \"a\"\nkey = \"k\"") == [
         "ms.toml:1: site[0].eid-prefix: expected at least one [[site.eid-prefix]]: without it the site has nothing to register"
       ])
+    #expect(
+      errors(site.replacing("key =", with: "subscribers = [\"a\", \"b\"]\nkey =")) == [
+        "ms.toml:3: site[0].subscribers: \"b\" is no site of this file; expected names of [[site]]"
+      ])
     #expect(errors(site + "nonsense = 1").first?.contains("unknown key") == true)
   }
 }

@@ -34,6 +34,7 @@ import Wire
       [mapping-system]
       map-resolvers = ["192.0.2.100", "2001:db8::100"]
       requests-per-second = 500
+      replies-per-second = 300
       probe-interval = 3
       ttl-minutes = 60
       xtr-id = "000102030405060708090a0b0c0d0e0f"
@@ -45,25 +46,27 @@ import Wire
       algorithm = "hmac-sha-1-96"
       proxy-reply = false
       merge = true
+      use-ttl = true
       [[mapping-system.subscription]]
       eid-prefix = "10.2.0.0/16"
       [map-cache]
       maximum = 1000
+      maximum-negative = 50
       reserved = [{ instance-id = 7, eid-prefix = "10.9.0.0/16" }]
       """)
     let system = try #require(configuration.mappingSystem)
     #expect(system.mapResolvers.map(\.description) == ["192.0.2.100", "2001:db8::100"])
-    #expect(system.requestsPerSecond == 500)
+    #expect(system.requestsPerSecond == 500 && system.repliesPerSecond == 300)
     #expect(system.probeSeconds == 3)
     #expect(system.ttlMinutes == 60)
     #expect(system.identity == XTRIdentity(xtrIDHigh: 0x0001_0203_0405_0607, xtrIDLow: 0x0809_0A0B_0C0D_0E0F, siteID: 9))
     #expect(system.subscriptions.map(\.eid) == [try Self.prefix("10.2.0.0/16")])
     let server = try #require(system.mapServers.first)
     #expect(server.key == AuthenticationKey(id: 3, algorithm: .hmacSHA1, secret: Array("secret".utf8)))
-    #expect(!server.proxyReply && server.merge)
+    #expect(!server.proxyReply && server.merge && server.useTTL)
     #expect(configuration.database.first?.eid == (try Self.prefix("10.1.0.0/24", 7)))
     #expect(configuration.database.first?.locators?.first?.weight == 50)
-    #expect(configuration.mapCache == .init(maximum: 1000, reserved: [try Self.prefix("10.9.0.0/16", 7)]))
+    #expect(configuration.mapCache == .init(maximum: 1000, maximumNegative: 50, reserved: [try Self.prefix("10.9.0.0/16", 7)]))
   }
 
   @Test func `what is left out has its default, and without the table there is no mapping system`() throws {

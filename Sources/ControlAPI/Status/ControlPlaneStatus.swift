@@ -27,23 +27,31 @@ public struct RegistrationEntry: Codable, Sendable, Hashable {
   public var state: String
   /// How long it has been so.
   public var sinceSeconds: Double
+  /// Since the last Map-Register, and how many there have been since the last Map-Notify.
+  public var lastRegisterSecondsAgo: Double?
+  public var tries: Int
   /// Since the last Map-Notify; nil: there was none.
   public var notifiedSecondsAgo: Double?
+  /// Until the next Map-Register.
+  public var nextRegisterInSeconds: Double?
   /// What the server has, where it told.
   public var locators: [RegisteredLocator]
   /// One sentence.
   public var why: String
 
   public init(
-    instanceID: UInt32, eidPrefix: String, mapServer: String, state: String, sinceSeconds: Double, notifiedSecondsAgo: Double?,
-    locators: [RegisteredLocator], why: String
+    instanceID: UInt32, eidPrefix: String, mapServer: String, state: String, sinceSeconds: Double, lastRegisterSecondsAgo: Double?,
+    tries: Int, notifiedSecondsAgo: Double?, nextRegisterInSeconds: Double?, locators: [RegisteredLocator], why: String
   ) {
     self.instanceID = instanceID
     self.eidPrefix = eidPrefix
     self.mapServer = mapServer
     self.state = state
     self.sinceSeconds = sinceSeconds
+    self.lastRegisterSecondsAgo = lastRegisterSecondsAgo
+    self.tries = tries
     self.notifiedSecondsAgo = notifiedSecondsAgo
+    self.nextRegisterInSeconds = nextRegisterInSeconds
     self.locators = locators
     self.why = why
   }

@@ -197,9 +197,7 @@ public struct Registrar: Sendable {
   // MARK: - What there is to show
 
   /// The EID-prefixes at each server, in the order of configuration and ascending.
-  public var registrations: [(server: RegistrationServer, statuses: [(eid: EIDPrefix, status: RegistrationStatus)])] {
-    servers.filter { !$0.isLeaving }.map { server in
-      (server.server, server.statuses.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
-    }
+  public var registrations: [(server: RegistrationServer, statuses: [RegistrationFacts])] {
+    servers.filter { !$0.isLeaving }.map { ($0.server, $0.facts) }
   }
 }

@@ -75,6 +75,17 @@ public struct RegistrationStatus: Hashable, Sendable {
   public internal(set) var serverLocators: [LocatorRecord] = []
 }
 
+/// An EID-prefix at one Map-Server, as `xtr show registrations` tells of it.
+public struct RegistrationFacts: Hashable, Sendable {
+  public var eid: EIDPrefix
+  public var status: RegistrationStatus
+  /// When its last Map-Register left; nil: none has yet.
+  public var lastSend: Instant?
+  /// Map-Registers since the last Map-Notify.
+  public var tries: Int
+  public var nextSend: Instant?
+}
+
 /// Something about a Map-Server that an operator wants to read.
 public struct RegistrationReport: Hashable, Sendable {
   public var server: Endpoint

@@ -4,7 +4,10 @@
 // times longer: without a limit anyone could point us at anyone.
 //
 // RFC 9301 5.4 asks for a limit and recommends one reply in 3 seconds to each RLOC. An ITR that resolves two of our EIDs at once would lose
-// the second that way, so ours is a bucket: 100 replies at once and 20 per second by default, which at most is 25 kB/s to a victim.
+// the second that way, so ours is a bucket: 1000 replies at once and 200 per second by default.
+//
+// Free are the replies to where the question came from that are at most three times as long as it (the factor of RFC 9000 8.1): who can
+// forge that address gains next to nothing by going through us. So nobody else can use up what an asker may have.
 //
 // The table has 4096 buckets and an address has its bucket by a keyed hash. Two addresses may share one; a flood from invented addresses
 // drains them all, and costs no memory.
@@ -12,6 +15,8 @@
 import Wire
 
 struct ReplyLimiter: Sendable {
+  /// How many times longer than its question an answer to the asker may be that is not limited.
+  static let freeAmplification = 3
   static let bucketCount = 4096
 
   private let rate: RateLimit.Rate

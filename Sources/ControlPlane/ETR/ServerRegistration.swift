@@ -187,6 +187,19 @@ struct ServerRegistration: Sendable {
 
   // MARK: - States
 
+  /// Of every EID-prefix, ascending. O(n log n)
+  var facts: [RegistrationFacts] {
+    var facts: [RegistrationFacts] = []
+    for batch in batches.elements where !batch.isWithdrawal {
+      for eid in batch.records.lazy.compactMap(\.eidPrefix) {
+        guard let status = statuses[eid] else { continue }
+        facts.append(
+          RegistrationFacts(eid: eid, status: status, lastSend: batch.lastSend, tries: batch.attempts, nextSend: batch.nextSend))
+      }
+    }
+    return facts.sorted { $0.eid < $1.eid }
+  }
+
   /// Of all prefixes together: the worst there is. nil without prefixes.
   var kind: RegistrationState.Kind? {
     [.unanswered, .refused, .registering, .registered].first { counts[$0, default: 0] > 0 }

@@ -35,14 +35,17 @@ public struct SiteResponder: Sendable {
   /// E: whether replies say that we do echo-nonce.
   public var echoNonceCapable: Bool
   private var limiter: ReplyLimiter
+  /// Of answers to probes that are long: what others have us send to an ITR must not make it think that we are down.
+  private var probeLimiter: ReplyLimiter
 
   /// `repliesPerSecond` and `burst`, both at least 1: what one destination may get; see ReplyLimiter.
   public init(
-    echoNonceCapable: Bool = false, repliesPerSecond: Int = 20, burst: Int = 100, random: NonceSource = NonceSource()
+    echoNonceCapable: Bool = false, repliesPerSecond: Int = 200, burst: Int = 1000, random: NonceSource = NonceSource()
   ) {
     var random = random
     self.echoNonceCapable = echoNonceCapable
     limiter = ReplyLimiter(perSecond: repliesPerSecond, burst: burst, random: &random)
+    probeLimiter = ReplyLimiter(perSecond: repliesPerSecond, burst: burst, random: &random)
   }
 
   // MARK: - What comes in
@@ -54,21 +57,24 @@ public struct SiteResponder: Sendable {
     guard let inner = try? ControlMessage(parsing: message.message) else { return [.refused(.malformed)] }
     // A probe in an ECM would be answered for a path that it did not take; section 5.2 forbids it. An SMR goes from xTR to xTR.
     guard case .mapRequest(let request) = inner, request.flags.isDisjoint(with: [.probe, .solicit]) else { return [.refused(.notForUs)] }
-    return heard(request) + answer(request, port: message.sourcePort, database, now)
+    return heard(request) + answer(request, port: message.sourcePort, asker: nil, database, now)
   }
 
   /// A Map-Request that came as it is.
   public mutating func receive(_ request: MapRequest, _ arrival: Arrival, _ database: SiteDatabase, now: Instant) -> [SiteAction] {
     if request.flags.contains(.probe) { return answerProbe(request, arrival, database, now) }
     if request.flags.contains(.solicit) { return [.solicited(request, arrival)] }
-    return heard(request) + answer(request, port: arrival.from.port, database, now)
+    return heard(request) + answer(request, port: arrival.from.port, asker: arrival.from.address, database, now)
   }
 
   private func heard(_ request: MapRequest) -> [SiteAction] { request.flags.contains(.invokedBySolicit) ? [.invoked(request)] : [] }
 
   // MARK: - Answers
 
-  private mutating func answer(_ request: MapRequest, port: UInt16, _ database: SiteDatabase, _ now: Instant) -> [SiteAction] {
+  /// `asker`: where the request came from, if not from a Map-Server.
+  private mutating func answer(
+    _ request: MapRequest, port: UInt16, asker: IPAddress?, _ database: SiteDatabase, _ now: Instant
+  ) -> [SiteAction] {
     if request.flags.contains(.dontMapReply) { return [] }
     // At the data port of the ITR, the reply would be taken for a packet (section 5.8).
     guard port != 0, port != LISPPort.data else { return [.refused(.malformed)] }
@@ -78,7 +84,7 @@ public struct SiteResponder: Sendable {
     guard let destination else { return [.refused(.badLocator)] }
     let asked = request.records.compactMap(\.eidPrefix)
     guard !asked.isEmpty else { return [.refused(.badRecord)] }
-    return reply(request, asked, to: Endpoint(destination, port: port), from: nil, database, now)
+    return reply(request, asked, to: Endpoint(destination, port: port), asker: asker, probed: nil, database, now)
   }
 
   /// lispers.net's first probe of a locator asks for no EID, and has ours for its source EID.
@@ -88,22 +94,30 @@ public struct SiteResponder: Sendable {
     var asked = request.records.compactMap(\.eidPrefix)
     if asked.isEmpty, let (instance, address) = request.sourceEID.ipInInstance { asked = [EIDPrefix(instance, IPPrefix(host: address))] }
     guard !asked.isEmpty else { return [.refused(.badRecord)] }
-    return reply(request, asked, to: arrival.from, from: arrival.to, database, now)
+    return reply(request, asked, to: arrival.from, asker: arrival.from.address, probed: arrival.to, database, now)
   }
 
   /// `probed`: the address that the reply to a probe leaves from.
   private mutating func reply(
-    _ request: MapRequest, _ asked: [EIDPrefix], to destination: Endpoint, from probed: IPAddress?, _ database: SiteDatabase, _ now: Instant
+    _ request: MapRequest, _ asked: [EIDPrefix], to destination: Endpoint, asker: IPAddress?, probed: IPAddress?,
+    _ database: SiteDatabase, _ now: Instant
   ) -> [SiteAction] {
     var records = Self.records(for: asked, database)
     guard !records.isEmpty else { return [.refused(.notForUs)] }
-    guard limiter.allows(destination.address, now: now) else { return [.refused(.tooMany)] }
     if let probed { for i in records.indices { records[i].mark(probed: probed) } }
     var flags: MapReply.Flags = []
     if probed != nil { flags.insert(.probe) }
     if echoNonceCapable { flags.insert(.echoNonceCapable) }
-    let message = MapReply(nonce: request.nonce, flags: flags, records: records)
-    return [.send(Datagram(.mapReply(message), to: destination, from: probed))]
+    let datagram = Datagram(.mapReply(MapReply(nonce: request.nonce, flags: flags, records: records)), to: destination, from: probed)
+    return allows(datagram, answering: request, of: asker, now) ? [.send(datagram)] : [.refused(.tooMany)]
+  }
+
+  /// See ReplyLimiter.
+  private mutating func allows(_ reply: Datagram, answering request: MapRequest, of asker: IPAddress?, _ now: Instant) -> Bool {
+    let free = ReplyLimiter.freeAmplification * ControlMessage.mapRequest(request).bytes.count
+    if reply.destination.address == asker, reply.payload.count <= free { return true }
+    return request.flags.contains(.probe)
+      ? probeLimiter.allows(reply.destination.address, now: now) : limiter.allows(reply.destination.address, now: now)
   }
 
   /// Each once, the EIDs that are not ours left out, and those for which there is no room any more: their ITR has to ask again. Senders ask

@@ -135,7 +135,8 @@ public struct EchoNonce: Sendable {
   }
 
   private mutating func receiveRequest(_ value: UInt32, _ rloc: IPAddress, _ now: Instant) -> [EchoNonceAction] {
-    if peers[rloc] == nil { add(rloc, now) }
+    // Strangers leave half of the room to those that we ask.
+    if peers[rloc] == nil, targets.contains(rloc) || peers.count < settings.capacity / 2 { add(rloc, now) }
     peers[rloc]?.owed = (value, now + settings.answering)
     if case .requesting(let request)? = peers[rloc]?.phase {
       // Both at once. What is not the same at both ends keeps them from meeting again.

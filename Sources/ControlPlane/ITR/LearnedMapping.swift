@@ -93,7 +93,7 @@ struct JudgedRecords {
   var refusals: [Refusal] = []
 
   /// Whether the answer to what was asked is that it is our own.
-  private var leadsHome = false
+  private(set) var leadsHome = false
 
   /// A record must be about what was asked: overlap it, or lie within a record that covers it (more-specific prefixes come along, section
   /// 5.5). Anything else would put mappings into the cache that nobody asked for. Of two records for one prefix the first counts.

@@ -63,6 +63,11 @@ public struct Solicitor: Sendable {
     mutating func hear(_ asked: EIDPrefix) {
       let over = topics.covering(asked).map(\.prefix) + topics.descendants(of: asked, limit: .max).map(\.prefix) + [asked]
       for eid in over { topics.remove(eid) }
+      // One that is added again is in line once: what is over leaves the line when that is mostly it.
+      guard soon.count + later.count > 2 * topics.count else { return }
+      var inLine: Set<EIDPrefix> = []
+      soon = soon.filter { topics[$0] != nil && inLine.insert($0).inserted }
+      later = later.filter { topics[$0] != nil && inLine.insert($0).inserted }
     }
   }
 
@@ -98,17 +103,15 @@ public struct Solicitor: Sendable {
 
   /// Our mappings of these prefixes have changed: every peer is to ask for them. Refused for the peers that are too many.
   public mutating func announce(_ eids: [EIDPrefix], to rlocs: [IPAddress], now: Instant) -> [ITRAction] {
-    var refused = 0
-    for rloc in rlocs where own.first(of: rloc.family) != nil && !own.addresses.contains(rloc) {
-      for eid in eids {
-        guard topicCount < Self.maximumTopics else {
-          refused += 1
-          continue
-        }
+    let rlocs = rlocs.filter { own.first(of: $0.family) != nil && !own.addresses.contains($0) }
+    // All peers hear of some rather than some of all.
+    for eid in eids {
+      for rloc in rlocs {
+        guard topicCount < Self.maximumTopics else { return [.refused(.tooMany)] + tick(now: now) }
         add(eid, to: rloc, now)
       }
     }
-    return Array(repeating: .refused(.tooMany), count: min(refused, 1)) + tick(now: now)
+    return tick(now: now)
   }
 
   private mutating func add(_ eid: EIDPrefix, to rloc: IPAddress, _ now: Instant) {

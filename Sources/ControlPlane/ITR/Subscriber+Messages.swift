@@ -114,7 +114,8 @@ extension Subscriber {
     subscriptions[slot]?.firstNonce = nil
     // A negative answer that is over sooner says when it is worth to ask again.
     let minutes = judged.mappings.map(\.ttlMinutes).min() ?? 0
-    deadlines.schedule(slot, at: now + min(Self.declinedInterval, .seconds(60 * Int64(max(minutes, 1)))))
+    let over = Duration.seconds(60 * Int64(max(minutes, 1)))
+    deadlines.schedule(slot, at: now + (judged.leadsHome ? Self.declinedInterval : min(Self.declinedInterval, over)))
     return [.install(judged.mappings), .subscription(subscription.eid, .declined)] + refusals
   }
 

@@ -8,9 +8,8 @@
 //
 // Nobody proves an ITR-RLOC to be its own, and a reply can be ten times longer than its question. RFC 9301 5.4 wants replies limited, and
 // recommends one in 3 seconds to an RLOC; an ITR that resolves a network's traffic needs thousands. So free are the replies to where the
-// question came from that are at most three times as long as it (the factor of RFC 9000 8.1): who can forge that address gains next to
-// nothing by going through us. All others have a bucket for each address (ReplyLimiter): those to another address than the asker's, whom
-// we would hit for anyone, and the long ones. The first confirmation of a subscription to another address than the asker's counts, too.
+// question came from that are at most three times as long as it (ReplyLimiter). All others have a bucket for each address: those to another
+// address than the asker's, whom we would hit for anyone, and the long ones. The first confirmation of a subscription to another address than the asker's counts, too.
 //
 // What is not ours to answer goes on to an ETR as it came, in a new outer header with the E bit; of several records each ETR gets its own
 // one. That goes where an authenticated Map-Register says, and is no longer than the question, so it has no limit; where one question
@@ -19,9 +18,6 @@
 import Wire
 
 extension MapServer {
-  /// How many times longer than its question an answer may be that is not limited.
-  static let freeAmplification = 3
-
   /// `byteCount`: of the whole message.
   mutating func request(
     _ encapsulated: EncapsulatedControlMessage, byteCount: Int, _ arrival: Arrival, _ now: Instant
@@ -83,7 +79,7 @@ extension MapServer {
   private mutating func reply(
     _ records: [[UInt8]], nonce: UInt64, to destination: Endpoint, _ arrival: Arrival, askedIn byteCount: Int, _ now: Instant
   ) -> Refusal? {
-    var free = destination.address == arrival.from.address ? Self.freeAmplification * byteCount : 0
+    var free = destination.address == arrival.from.address ? ReplyLimiter.freeAmplification * byteCount : 0
     let source = arrival.to.family == destination.address.family ? arrival.to : nil
     var start = 0
     while start < records.count {

@@ -3,7 +3,8 @@
 // What the LISP headers of decapsulated packets say of locators: locator-status-bits (L) and nonces (N), RFC 9300 sections 10 and 10.1. Only
 // noted where the settings ask for it. The engine notes it by who sent it; ten times a second the slow path takes what is new.
 //
-// A direct-mapped table in memory that never moves, 512 slots of a cache line. A peer has one slot for each instance, which a hash names:
+// A table in memory that never moves, 512 slots of a cache line in groups of four. A peer has one slot for each instance, in the group that a hash
+// names:
 //
 //     ┌ sequence ┬ stamp ┬ RLOC: high, low ┬ hint ┬ inner source: high, low ┬ – ┐       words of 64 bits
 //     └──────────┴───────┴─────────────────┴──────┴─────────────────────────┴───┘
@@ -14,7 +15,10 @@
 // As in PeerTable the epoch is a number that the slow path raises at each look: a slot that holds sender, epoch and hint is as it should be.
 // So a hint that is another one is noted at once, and one that stays is noted again after each look: it is known whether it is still said.
 // The inner source tells whose locators the bits are about (rule E11). It is that of the packet that was noted: of several EID-prefixes behind one
-// RLOC, one after the other is heard of, those that send more sooner. Who was in the slot before is forgotten, and comes again.
+// RLOC, one after the other is heard of, those that send more sooner.
+//
+// Who is new takes the slot of somebody in the group who was not heard since the last look. A fifth who speaks between two looks displaces one of
+// the four, who comes again with his next packet: how often each is heard then depends on how much he sends.
 //
 // I1  The worker alone writes slots, the slow path alone the epoch. Zero pages are empty slots.
 // I2  A slot has an odd sequence while it is written. The sequence is raised before the other words are stored with release, and again, with
@@ -58,8 +62,9 @@ public struct HeaderHint: Equatable, Sendable {
 
 /// The hints of one worker. Thread: `takeRecent` on the slow path; the engine's side is `notes`.
 @safe public final class HintTable: @unchecked Sendable {
-  /// Sites that one worker hears of without displacement, and 32 KiB that are touched only where hints are noted.
+  /// A hundred sites seldom displace each other, and it is 32 KiB, touched only where hints are noted.
   static let slotCount = 512
+  static let ways = 4
   /// The epoch has a line to itself.
   fileprivate static let slotsAt = 64
   private static let epochStep: UInt64 = 1 << 32
@@ -145,8 +150,17 @@ public struct HeaderHint: Equatable, Sendable {
 
   @inline(__always)
   private func note(_ rloc: IPv6Address, _ stamp: UInt64, _ hint: UInt64, _ inner: PacketBytes) {
-    let slot = slot(Self.place(rloc, UInt32(truncatingIfNeeded: stamp) >> 8))
-    if !slot.holds(rloc, stamp, hint) { slot.write(rloc, stamp, hint, inner) }
+    let place = Self.place(rloc, UInt32(truncatingIfNeeded: stamp) >> 8)
+    for way in 0..<HintTable.ways where slot(place ^ way).holds(rloc, stamp, hint) { return }
+    write(place, rloc, stamp, hint, inner)
+  }
+
+  /// Into the peer's slot, else that of somebody not heard of lately, else the first.
+  @inline(never)
+  private func write(_ place: Int, _ rloc: IPv6Address, _ stamp: UInt64, _ hint: UInt64, _ inner: PacketBytes) {
+    let ways = 0..<HintTable.ways
+    let way = ways.first { slot(place ^ $0).isOf(rloc, stamp) } ?? ways.first { !slot(place ^ $0).isOfEpoch(stamp) } ?? 0
+    slot(place ^ way).write(rloc, stamp, hint, inner)
   }
 }
 
@@ -172,8 +186,15 @@ public struct HeaderHint: Equatable, Sendable {
     return sender | (self.stamp.loadRelaxed() ^ stamp) & ~Self.sourceIsIPv6 | (word(4).loadRelaxed() ^ hint) == 0
   }
 
+  /// Whether it is the sender's, of whatever epoch and inner source.
+  func isOf(_ rloc: IPv6Address, _ stamp: UInt64) -> Bool {
+    let differs = UInt32(truncatingIfNeeded: self.stamp.loadRelaxed() ^ stamp) & ~UInt32(Self.sourceIsIPv6)
+    return sequence.loadRelaxed() != 0 && differs == 0 && word(3).loadRelaxed() == rloc.low && word(2).loadRelaxed() == rloc.high
+  }
+
+  func isOfEpoch(_ stamp: UInt64) -> Bool { self.stamp.loadRelaxed() >> 32 == stamp >> 32 }
+
   /// I2, the worker's part. `inner`: the packet's inner header, which the caller has proven.
-  @inline(never)
   func write(_ rloc: IPv6Address, _ stamp: UInt64, _ hint: UInt64, _ inner: PacketBytes) {
     let isIPv4 = inner.u8(0) >> 4 == 4
     let source = isIPv4 ? IPv6Address(high: 0, low: UInt64(IPv4View(proven: inner).source)) : IPv6View(proven: inner).source

@@ -19,12 +19,12 @@ enum ControlPrinter {
 
   static func text(_ rows: [RegistrationEntry]) -> String {
     var table = TextTable(
-      ("INSTANCE", .right), ("EID-PREFIX", .left), ("MAP-SERVER", .left), ("STATE", .left), ("SINCE", .right), ("LAST NOTIFY", .right),
-      ("WHY", .left))
+      ("INSTANCE", .right), ("EID-PREFIX", .left), ("MAP-SERVER", .left), ("STATE", .left), ("SINCE", .right), ("LAST REGISTER", .right),
+      ("TRIES", .right), ("LAST NOTIFY", .right), ("NEXT", .right), ("WHY", .left))
     for row in rows {
       table.add(
-        "\(row.instanceID)", row.eidPrefix, row.mapServer, row.state, duration(seconds: row.sinceSeconds), ago(row.notifiedSecondsAgo),
-        row.why)
+        "\(row.instanceID)", row.eidPrefix, row.mapServer, row.state, duration(seconds: row.sinceSeconds), ago(row.lastRegisterSecondsAgo),
+        "\(row.tries)", ago(row.notifiedSecondsAgo), ahead(row.nextRegisterInSeconds), row.why)
     }
     return table.text(empty: "nothing is registered: the configuration has no map-server or no EID-prefix")
   }

@@ -86,7 +86,8 @@ extension ConfigurationReader {
     var names = FirstPlaces<String>()
     var prefixes = FirstPlaces<EIDPrefix>()
     let keys = ["name", "key", "key-id", "algorithm", "keys", "proxy-reply", "subscribers", "increasing-nonces", "eid-prefix"]
-    return root.tables("site", keys: keys).map { table in
+    var subscribers: [(name: String, table: TableReader)] = []
+    let sites = root.tables("site", keys: keys).map { table in
       table.require("name", "a name for the site")
       var site = MapServerConfiguration.Site(name: table.string("name", expected: "a name for the site") ?? "")
       if let first = names.repeats(site.name, at: table.path) {
@@ -95,6 +96,7 @@ extension ConfigurationReader {
       site.keys = siteKeys(table)
       site.proxyReply = table.boolean("proxy-reply") ?? false
       site.subscribers = table.strings("subscribers", of: "names of sites").map { Set($0) }
+      for name in site.subscribers ?? [] { subscribers.append((name, table)) }
       site.increasingNonces = table.boolean("increasing-nonces") ?? true
       site.prefixes = table.tables("eid-prefix", keys: ["instance-id", "eid-prefix", "more-specifics"]).compactMap { table in
         guard let eid = eid(table) else { return nil }
@@ -108,6 +110,10 @@ extension ConfigurationReader {
       }
       return site
     }
+    for (name, table) in subscribers where !sites.contains(where: { $0.name == name }) {
+      table.problem("subscribers", "\"\(name)\" is no site of this file; expected names of [[site]]")
+    }
+    return sites
   }
 
   /// Either `key` with its companions, or `keys`.

@@ -18,6 +18,8 @@ extension Configuration {
     var probeSeconds: Int? = 10
     /// Of our own mappings, as we register and answer them.
     var ttlMinutes: UInt32 = 1440
+    /// Map-Replies to one address that did not ask itself.
+    var repliesPerSecond = 200
     /// Who we are; nil: made from the first RLOC.
     var identity: XTRIdentity?
     /// Where nonces are kept from one start to the next; nil: they grow with the clock only.
@@ -33,6 +35,8 @@ extension Configuration {
     var proxyReply = true
     /// Whether the locators of several xTRs of the site add up.
     var merge = false
+    /// Whether the registration lasts as long as `ttl-minutes`, not three minutes.
+    var useTTL = false
   }
 
   struct Subscription: Sendable, Equatable {
@@ -52,7 +56,8 @@ extension Configuration {
 extension ConfigurationReader {
   func mappingSystem(_ root: TableReader) -> Configuration.MappingSystem? {
     let keys = [
-      "map-resolvers", "map-server", "requests-per-second", "probe-interval", "ttl-minutes", "xtr-id", "site-id", "state",
+      "map-resolvers", "map-server", "requests-per-second", "replies-per-second", "probe-interval", "ttl-minutes", "xtr-id", "site-id",
+      "state",
       "subscription",
     ]
     guard let table = root.table("mapping-system", keys: keys) else { return nil }
@@ -60,6 +65,7 @@ extension ConfigurationReader {
     system.mapResolvers = resolvers(table)
     system.mapServers = mapServers(table)
     system.requestsPerSecond = table.integer("requests-per-second", in: 1...1_000_000) ?? system.requestsPerSecond
+    system.repliesPerSecond = table.integer("replies-per-second", in: 1...1_000_000) ?? system.repliesPerSecond
     if let seconds = table.integer("probe-interval", in: 0...3600) { system.probeSeconds = seconds == 0 ? nil : seconds }
     system.ttlMinutes = table.integer("ttl-minutes", in: 1...1_000_000).map { UInt32($0) } ?? system.ttlMinutes
     system.identity = identity(table)
@@ -93,7 +99,8 @@ extension ConfigurationReader {
 
   private func mapServers(_ system: TableReader) -> [Configuration.MapServer] {
     var places = FirstPlaces<IPAddress>()
-    return system.tables("map-server", keys: ["address", "key", "key-id", "algorithm", "proxy-reply", "merge"]).compactMap { table in
+    return system.tables("map-server", keys: ["address", "key", "key-id", "algorithm", "proxy-reply", "merge", "use-ttl"]).compactMap {
+      table in
       table.require("address", "an address such as \"192.0.2.1\"")
       table.require("key", "the secret that the map-server knows us by")
       let address = table.address("address")
@@ -106,6 +113,7 @@ extension ConfigurationReader {
       var server = Configuration.MapServer(address: address, key: key)
       server.proxyReply = table.boolean("proxy-reply") ?? server.proxyReply
       server.merge = table.boolean("merge") ?? server.merge
+      server.useTTL = table.boolean("use-ttl") ?? server.useTTL
       return server
     }
   }

@@ -83,6 +83,7 @@ actor MapServerProcess {
     ticks?.cancel()
     watcher?.stop()
     sockets?.close()
+    sockets = nil  // what is on its way to the event loop binds them no more
     keepTouched(limit: .max)
     try? await store?.close().get()
     log.notice("stopped")

@@ -18,15 +18,7 @@ extension MappingSystem {
 
   func registrations() -> [RegistrationEntry] {
     let now = ContinuousClock.now
-    return registrar.registrations.flatMap { server, statuses in
-      statuses.map { eid, status in
-        RegistrationEntry(
-          instanceID: eid.instanceID.rawValue, eidPrefix: "\(eid.prefix)", mapServer: "\(server.endpoint.address)",
-          state: status.state.kind.rawValue, sinceSeconds: (now - status.state.since) / .seconds(1),
-          notifiedSecondsAgo: status.lastNotify.map { (now - $0) / .seconds(1) },
-          locators: status.serverLocators.map(RegisteredLocator.init), why: status.state.kind.why)
-      }
-    }
+    return registrar.registrations.flatMap { server, statuses in statuses.map { RegistrationEntry($0, at: server, now) } }
   }
 
   func status() -> ControlPlaneStatus {
@@ -81,6 +73,19 @@ extension ResolutionEntry {
       lastRequestSecondsAgo: (now - facts.lastRequestAt) / .seconds(1), asked: facts.lastResolver.map { "\($0)" },
       lastReplySecondsAgo: facts.lastReplyAt.map { (now - $0) / .seconds(1) }, answeredBy: facts.answeredBy.map { "\($0.address)" },
       nextTryInSeconds: facts.nextTryAt.map { max(0, now.duration(to: $0) / .seconds(1)) })
+  }
+}
+
+extension RegistrationEntry {
+  fileprivate init(_ facts: RegistrationFacts, at server: RegistrationServer, _ now: Instant) {
+    let status = facts.status
+    self.init(
+      instanceID: facts.eid.instanceID.rawValue, eidPrefix: "\(facts.eid.prefix)", mapServer: "\(server.endpoint.address)",
+      state: status.state.kind.rawValue, sinceSeconds: (now - status.state.since) / .seconds(1),
+      lastRegisterSecondsAgo: facts.lastSend.map { (now - $0) / .seconds(1) }, tries: facts.tries,
+      notifiedSecondsAgo: status.lastNotify.map { (now - $0) / .seconds(1) },
+      nextRegisterInSeconds: facts.nextSend.map { max(0, now.duration(to: $0) / .seconds(1)) },
+      locators: status.serverLocators.map(RegisteredLocator.init), why: status.state.kind.why)
   }
 }
 

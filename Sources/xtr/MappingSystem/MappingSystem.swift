@@ -40,7 +40,7 @@ final class MappingSystem {
   var solicitor = Solicitor()
   var subscriber: Subscriber
   var registrar: Registrar
-  private var responder = SiteResponder()
+  private var responder: SiteResponder
   /// Whether our Map-Replies say that we do echo-nonce (rule N1).
   var echoesNonces: Bool {
     get { responder.echoNonceCapable }
@@ -69,6 +69,7 @@ final class MappingSystem {
     limits.requestsPerSecond = settings.requestsPerSecond
     resolver = Resolver(limits: limits)
     prober = Prober(settings: settings.probing)
+    responder = SiteResponder(repliesPerSecond: settings.repliesPerSecond, burst: 5 * settings.repliesPerSecond)
     let seconds = WallClock.secondsSince2000
     nonces = try settings.stateFile.map { path throws(SQLiteError) in try NonceStore(path: path, log: log) }
     nonces?.keep(subscriptions: settings.subscriptions.map(\.eid))
@@ -121,7 +122,7 @@ final class MappingSystem {
   private func register() {
     guard !isEnding else { return }
     let servers = settings.mapServers.map {
-      RegistrationServer(Endpoint($0.address), key: $0.key, proxyReply: $0.proxyReply, merge: $0.merge)
+      RegistrationServer(Endpoint($0.address), key: $0.key, proxyReply: $0.proxyReply, merge: $0.merge, useTTL: $0.useTTL)
     }
     perform(registrar.configure(servers, now: .now))
     perform(registrar.update(database, now: .now))

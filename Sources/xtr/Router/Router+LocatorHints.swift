@@ -17,6 +17,8 @@ final class HintState {
   var prefixes: [IPAddress: [EIDPrefix]] = [:]
   /// What our packets carry.
   var ownBits: UInt32?
+  /// Of the log.
+  var lines = RateLimit(perSecond: 1, burst: 20)
 }
 
 extension Router {
@@ -73,8 +75,11 @@ extension Router {
         if let nonce = hint.nonce { perform(hints.echo.receive(nonce, from: hint.rloc, now: now)) }
       }
     }
+    for eid in hints.sites.forget(now: now, unless: { mapCache[$0] != nil }) {
+      compile(eid)
+      hasChanged = true
+    }
     if hasChanged { compiler.publish() }
-    hints.sites.forget { mapCache[$0] != nil }
     perform(hints.echo.tick(now: now, sent: packetCount))
   }
 
@@ -87,7 +92,10 @@ extension Router {
     else { return false }
     compile(mapping.eid)
     let down = locators.filter(\.isStatusBitClear).map(\.address)
-    log.info("\(mapping.eid): by its packets its site has \(down.isEmpty ? "all locators up" : "\(down.map(\.description)) down")")
+    // Whoever forges them could fill the log with them.
+    if hints.lines.take(now) {
+      log.info("\(mapping.eid): by its packets its site has \(down.isEmpty ? "all locators up" : "\(down.map(\.description)) down")")
+    }
     // They could be forged: where locators are probed, the answer is better evidence.
     for rloc in down { mappingSystem?.prober.probeNow(rloc, now: now) }
     return true
@@ -102,9 +110,10 @@ extension Router {
   // MARK: - Echo-nonce
 
   /// Locators of mappings whose Map-Reply says that their site does echo-nonce (rule N1).
-  func noteEchoNonce(_ learned: [LearnedMapping]) {
+  /// `refused`: those among them that are not in the map-cache.
+  func noteEchoNonce(_ learned: [LearnedMapping], refused: Set<EIDPrefix>) {
     guard configuration.locatorHints.usesEchoNonce else { return }
-    for mapping in learned where !mapping.isRemoval && mapCache[mapping.eid] != nil {
+    for mapping in learned where !mapping.isRemoval && !refused.contains(mapping.eid) && mapCache[mapping.eid] != nil {
       for rloc in mapping.target.addresses {
         guard mapping.echoNonceCapable else {
           forgetEchoNonce(rloc, mapping.eid)
@@ -146,7 +155,10 @@ extension Router {
       case .carry(let rloc, let nonce): compiler.setNonce(nonce, to: rloc)
       case .judge(let rloc, let finding):
         locators.note(rloc) { $0.echoNonce = finding }
-        if finding == .missing { mappingSystem?.prober.probeNow(rloc, now: .now) }
+        guard finding == .missing, let system = mappingSystem else { continue }
+        system.prober.probeNow(rloc, now: .now)
+        // Or its site does echo-nonce no more: then the answers say so.
+        for eid in hints.prefixes[rloc, default: []] { system.perform(system.resolver.refresh(eid, now: .now)) }
       }
     }
     // What was replaced in the templates is freed.

@@ -71,9 +71,9 @@ extension Router {
       return
     }
     compiler.publish()
-    noteEchoNonce(learned)
     for removal in learned where removal.isRemoval { mappingSystem?.waiting.drop(coveredBy: removal.eid, .unanswered) }
     let refused = Set(outcome.refused.map(\.mapping.eid))
+    noteEchoNonce(learned, refused: refused)
     for mapping in new {
       // Where somebody of a higher rank has said something else, that is what the packets follow. What says to ask again, or found no room,
       // would only make them miss again.
@@ -166,9 +166,10 @@ extension Router {
 
   /// Every locator that a mapping names, for `xtr show probes`.
   func probes() -> [ProbeEntry] {
-    let now = ContinuousClock.now
+    let (now, saidDown) = (ContinuousClock.now, hints.sites.saidDown)
     return compiler.locatorAddresses.sorted().map { rloc in
-      ProbeEntry(rloc, mappingSystem?.prober.facts(rloc), locators.verdict(rloc, hints.sites.evidence(rloc), now: now), now)
+      let site = SiteEvidence(statusBit: saidDown.contains(rloc) ? false : nil)
+      return ProbeEntry(rloc, mappingSystem?.prober.facts(rloc), locators.verdict(rloc, site, now: now), now)
     }
   }
 

@@ -37,7 +37,8 @@ extension Router {
     if new.instances != old.instances { changes.append("[[instance]]") }
     if new.mappingSystem?.isFixed(as: old.mappingSystem) != (old.mappingSystem == nil ? nil : true) {
       changes.append(
-        "[mapping-system] itself, its probe-interval, requests-per-second, ttl-minutes, xtr-id, state, or the key of subscriptions")
+        "[mapping-system] itself, its probe-interval, requests-per-second, replies-per-second, ttl-minutes, xtr-id, state, or the key of subscriptions"
+      )
     }
     if new.interfaces.map(\.name) != old.interfaces.map(\.name) { return changes + ["the list of interfaces"] }
     for (old, new) in zip(old.interfaces, new.interfaces) where !old.differsAtRunTimeOnly(from: new) {
@@ -88,7 +89,8 @@ extension Configuration.MappingSystem {
   /// Whether what is fixed at start is the same.
   fileprivate func isFixed(as old: Self?) -> Bool {
     guard let old else { return false }
-    return probeSeconds == old.probeSeconds && requestsPerSecond == old.requestsPerSecond && ttlMinutes == old.ttlMinutes
+    return probeSeconds == old.probeSeconds && requestsPerSecond == old.requestsPerSecond && repliesPerSecond == old.repliesPerSecond
+      && ttlMinutes == old.ttlMinutes
       && identity == old.identity && stateFile == old.stateFile
       && (subscriptions.isEmpty || mapServers.first?.key == old.mapServers.first?.key)
   }

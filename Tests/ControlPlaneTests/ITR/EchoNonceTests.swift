@@ -236,14 +236,17 @@ import Wire
     }
   }
 
-  @Test func `C10 strangers that request take no more room than there is`() {
+  @Test func `C10 strangers that request take no more than half of the room`() {
     var settings = EchoNonce.Settings()
     settings.capacity = 10
-    var end = End(targets: [], settings: settings)
+    let target = IPAddress.v4(IPv4Address(rawValue: 0xC633_6401))
+    var end = End(targets: [target], settings: settings)
     for i in 0..<1000 {
       end.receive(LISPNonce(UInt32(i), isRequest: true), from: .v4(IPv4Address(rawValue: 0xC633_0000 + UInt32(i))), at(0))
     }
-    #expect(end.machine.peerCount == 10 && end.carried.count == 10)
+    #expect(end.machine.peerCount == 5 && end.carried.count == 5)
+    end.machine.heard(target, now: at(0))
+    #expect(end.machine.peerCount == 6)
     end.tick(at(61))
     #expect(end.machine.peerCount == 0 && end.carried.isEmpty)
   }

@@ -59,5 +59,5 @@ struct RegistrarWorld {
     server.arrivals[Self.siteAddress, default: []].map { ($0 - Simulation.start) / .seconds(1) }
   }
   func status(_ i: Int = 0) -> RegistrationStatus? { statuses.first { $0.eid == Self.eid(i) }?.status }
-  var statuses: [(eid: EIDPrefix, status: RegistrationStatus)] { site.registrar.registrations.first?.statuses ?? [] }
+  var statuses: [RegistrationFacts] { site.registrar.registrations.first?.statuses ?? [] }
 }
