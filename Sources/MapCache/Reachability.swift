@@ -69,8 +69,14 @@ public struct LocatorEvidence: Sendable, Equatable {
 
   /// A probe has been answered that was sent at `sentAt`.
   public mutating func noteAnswer(at now: ContinuousClock.Instant, sentAt: ContinuousClock.Instant) {
-    if let mark = standingMark, mark <= sentAt, probeFailedAt.map({ $0 < mark }) ?? true { refutedAt = now }
+    if let mark = standingMark, mark <= sentAt, !isDownByProbes { refutedAt = now }
     probeAnsweredAt = now
+  }
+
+  /// Whether the prober has given up, and nothing has been answered since.
+  private var isDownByProbes: Bool {
+    guard let probeFailedAt else { return false }
+    return probeAnsweredAt.map { $0 < probeFailedAt } ?? true
   }
 
   /// When the verdict changes by itself; nil: it does not.

@@ -129,6 +129,12 @@ private let rows = [
     confirmed.locator.noteAnswer(at: ago(3), sentAt: ago(4))
     confirmed.locator.noteUnreachable(at: ago(2))
     #expect(confirmed.verdict(isProbed: true) == .unreachable)
+    var late = Case()
+    late.locator.probeFailedAt = ago(12)
+    late.locator.noteUnreachable(at: ago(10))
+    late.locator.noteAnswer(at: ago(3), sentAt: ago(4))
+    late.locator.noteUnreachable(at: ago(2))
+    #expect(late.verdict(isProbed: true) == .unreachable, "probes had said so before ICMP")
   }
 
   @Test func `it is up where nothing speaks against it, and each verdict is one sentence`() {

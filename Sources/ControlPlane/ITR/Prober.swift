@@ -10,9 +10,10 @@
 //     │    └ answered: up, and the next round comes after 0.8 … 1 interval
 //
 // So a failure is known at most an interval and 0.9 s after it happened. Where the round trip is long, a probe waits half as long again
-// as that for its answer, instead of 300 ms: as the shorter of the last two, for one answer may have waited for a link to come back. A locator
-// that is down gets one probe a round: for six rounds at the interval, then for six at twice, then at four times the interval. A failure
-// that is mended soon is forgotten soon, and what is gone for good costs little.
+// as that for its answer, instead of 300 ms. An answer may also have waited for a link to come back: what is taken for the usual round trip
+// falls at once, but does no more than double with an answer, from 100 ms on. A locator that is down gets one probe a round: for six rounds
+// at the interval, then for six at twice, then at four times the interval. A failure that is mended soon is forgotten soon, and what is
+// gone for good costs little.
 //
 // An answer counts for its own probe only, whose nonce is valid until the next round begins; so the round-trip time is that of one probe. The
 // first rounds are spread over an interval, and all probes together are bounded per second: too many locators stretch the interval.
@@ -56,7 +57,7 @@ public struct Prober: Sendable {
     var lastSentAt: Instant?
     var lastAnswerAt: Instant?
     var roundTrip: Duration?
-    /// The shorter of the last two.
+    /// Of the answers so far; see above.
     var usualRoundTrip: Duration?
     /// Whether the next deadline is that of a probe's answer, or that of a new round.
     var isWaiting = false
@@ -72,6 +73,7 @@ public struct Prober: Sendable {
   static let probesPerRound = 3
   static let shortestPatience = Duration.milliseconds(300)
   static let longestPatience = Duration.seconds(3)
+  static let leastGrowth = Duration.milliseconds(100)
   static let roundsBeforeBackOff = 6
   /// Between probes of one RLOC that are asked for.
   static let leastGap = Duration.seconds(1)
@@ -214,7 +216,7 @@ public struct Prober: Sendable {
     target.state = .up
     target.silentRounds = 0
     target.lastAnswerAt = now
-    target.usualRoundTrip = min(roundTrip, target.roundTrip ?? roundTrip)
+    target.usualRoundTrip = target.usualRoundTrip.map { min(roundTrip, max($0 * 2, Self.leastGrowth)) } ?? roundTrip
     target.roundTrip = roundTrip
     targets[slot] = target
     answers += 1

@@ -114,15 +114,20 @@ import Wire
     #expect(roundTrip == .milliseconds(1200))
   }
 
-  @Test func `C7 one answer that was held up on its way does not make the prober patient`() throws {
+  @Test func `C7 an answer or two that were held up on their way do not make the prober patient, a path that has become long does`() throws
+  {
     var prober = prober()
     let first = try request(prober.tick(now: at(10)).datagrams.first)
     _ = prober.receive(answer(first), now: at(10.001))
-    let late = try request(prober.tick(now: at(20.1)).datagrams.first)
-    _ = prober.receive(answer(late), now: at(22))
-    #expect(prober.facts(Sample.remote)?.roundTrip == .milliseconds(1900))
-    #expect(prober.tick(now: at(32.1)).datagrams.count == 1)
-    #expect(prober.nextDeadline(at(32.1)) == at(32.4))
+    for (i, patience) in [0.3, 0.3, 0.6, 1.2, 2.4, 2.85].enumerated() {
+      let now = 20 + 20 * Double(i)
+      let late = try request(prober.tick(now: at(now)).datagrams.first)
+      _ = prober.receive(answer(late), now: at(now + 1.9))
+      #expect(prober.facts(Sample.remote)?.roundTrip == .milliseconds(1900))
+      #expect(prober.tick(now: at(now + 12)).datagrams.count == 1)
+      let deadline = try #require(prober.nextDeadline(at(now + 12)))
+      #expect(abs(at(now + 12).duration(to: deadline) / .seconds(1) - patience) < 1e-6, "after \(i + 1)")
+    }
   }
 
   @Test func `C7 E18 a probe leaves from the RLOC that packets to the locator leave from, else from the first of its family`() throws {
