@@ -114,8 +114,11 @@ public struct SiteResponder: Sendable {
 
   /// See ReplyLimiter.
   private mutating func allows(_ reply: Datagram, answering request: MapRequest, of asker: IPAddress?, _ now: Instant) -> Bool {
-    let free = ReplyLimiter.freeAmplification * ControlMessage.mapRequest(request).bytes.count
-    if reply.destination.address == asker, reply.payload.count <= free { return true }
+    if reply.destination.address == asker,
+      reply.payload.count <= ReplyLimiter.freeAmplification * ControlMessage.mapRequest(request).bytes.count
+    {
+      return true
+    }
     return request.flags.contains(.probe)
       ? probeLimiter.allows(reply.destination.address, now: now) : limiter.allows(reply.destination.address, now: now)
   }

@@ -9,7 +9,8 @@
 // Nobody proves an ITR-RLOC to be its own, and a reply can be ten times longer than its question. RFC 9301 5.4 wants replies limited, and
 // recommends one in 3 seconds to an RLOC; an ITR that resolves a network's traffic needs thousands. So free are the replies to where the
 // question came from that are at most three times as long as it (ReplyLimiter). All others have a bucket for each address: those to another
-// address than the asker's, whom we would hit for anyone, and the long ones. The first confirmation of a subscription to another address than the asker's counts, too.
+// address than the asker's, whom we would hit for anyone, and the long ones. The first confirmation of a subscription to another address
+// than the asker's counts, too.
 //
 // What is not ours to answer goes on to an ETR as it came, in a new outer header with the E bit; of several records each ETR gets its own
 // one. That goes where an authenticated Map-Register says, and is no longer than the question, so it has no limit; where one question
