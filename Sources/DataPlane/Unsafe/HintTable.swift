@@ -12,18 +12,13 @@
 //     stamp    epoch: bits 63…32 │ instance ID: 31…8 │ RLOC is IPv6: 1 │ inner source is IPv6: 0
 //     hint     the LISP header's word, without what its flags, or the settings, say to ignore (rules D2, D3); the instance ID is in the stamp
 //
-// As in PeerTable the epoch is a number that the slow path raises at each look: a slot that holds sender, epoch and hint is as it should be.
+// The slow path raises the epoch at each look (SequencedSlot). A slot that holds sender, epoch and hint is as it should be.
 // So a hint that is another one is noted at once, and one that stays is noted again after each look: it is known whether it is still said.
 // The inner source tells whose locators the bits are about (rule E11). It is that of the packet that was noted: of several EID-prefixes behind one
 // RLOC, one after the other is heard of, those that send more sooner.
 //
 // Who is new takes the slot of somebody in the group who was not heard since the last look. A fifth who speaks between two looks displaces one of
 // the four, who comes again with his next packet: how often each is heard then depends on how much he sends.
-//
-// I1  The worker alone writes slots, the slow path alone the epoch. Zero pages are empty slots.
-// I2  A slot has an odd sequence while it is written. The sequence is raised before the other words are stored with release, and again, with
-//     release, after them. A reader that loaded one (acquire) of a later writing therefore finds a later sequence, and one that finds the even
-//     sequence with which it began has read one note, whole. It takes no other.
 
 import PrefixTable
 import Wire
@@ -67,7 +62,6 @@ public struct HeaderHint: Equatable, Sendable {
   static let ways = 4
   /// The epoch has a line to itself.
   fileprivate static let slotsAt = 64
-  private static let epochStep: UInt64 = 1 << 32
 
   private let memory: ReservedMemory
   /// The sequences that the last look found. The slow path's.
@@ -77,7 +71,7 @@ public struct HeaderHint: Equatable, Sendable {
   public init?() {
     guard let memory = ReservedMemory(byteCount: Self.slotsAt + Self.slotCount * HintSlot.byteCount) else { return nil }
     self.memory = memory
-    notes.epochWord.storeRelaxed(Self.epochStep)
+    notes.noteEpoch.raise()
   }
 
   /// The engine's side.
@@ -86,12 +80,10 @@ public struct HeaderHint: Equatable, Sendable {
   /// What was noted since the last call, in no order. One look at every slot: some microseconds. Thread: slow path.
   public func takeRecent() -> [HeaderHint] {
     let notes = notes
-    notes.epochWord.storeRelaxed(notes.epoch &+ Self.epochStep)
+    notes.noteEpoch.raise()
     var hints: [HeaderHint] = []
     for place in 0..<Self.slotCount {
-      guard let (sequence, hint) = notes.slot(place).read(), sequence != seen[place] else { continue }
-      seen[place] = sequence
-      hints.append(hint)
+      if let hint = notes.slot(place).read(unless: &seen[place]) { hints.append(hint) }
     }
     return hints
   }
@@ -103,14 +95,14 @@ public struct HeaderHint: Equatable, Sendable {
 
   fileprivate init(_ memory: ReservedMemory) { unsafe base = unsafe memory.base }
 
-  // SAFETY (both): places are below the slot count, so the words lie in the reserved memory; I1 for zero pages.
-  fileprivate var epochWord: AtomicWord { unsafe AtomicWord(at: base) }
+  // SAFETY (both): places are below the slot count, so the words lie in the reserved memory.
+  @inline(__always) fileprivate var noteEpoch: NoteEpoch { unsafe NoteEpoch(at: base) }
   @inline(__always) fileprivate func slot(_ place: Int) -> HintSlot {
-    unsafe HintSlot(base: base + (HintTable.slotsAt &+ place &* HintSlot.byteCount))
+    unsafe HintSlot(slot: SequencedSlot(base: base + (HintTable.slotsAt &+ place &* HintSlot.byteCount)))
   }
 
   /// The epoch of now: to be loaded once per batch.
-  @inline(__always) var epoch: UInt64 { epochWord.loadRelaxed() }
+  @inline(__always) var epoch: UInt64 { noteEpoch.now }
 
   /// The flags that make a header worth a note; 0 where none does.
   @inline(__always)
@@ -170,61 +162,57 @@ public struct HeaderHint: Equatable, Sendable {
   static let rlocIsIPv6: UInt64 = 2
   static let sourceIsIPv6: UInt64 = 1
 
-  private let base: UnsafeMutableRawPointer
+  let slot: SequencedSlot
 
-  @unsafe @inline(__always) init(base: UnsafeMutableRawPointer) { unsafe self.base = unsafe base }
-
-  // SAFETY: `base` is that of a slot, 64 bytes of which these are the first seven words.
-  @inline(__always) private func word(_ i: Int) -> AtomicWord { unsafe AtomicWord(at: base + i &* 8) }
-  @inline(__always) private var sequence: AtomicWord { word(0) }
-  @inline(__always) private var stamp: AtomicWord { word(1) }
+  @inline(__always) private var stamp: AtomicWord { slot.word(1) }
+  @inline(__always) private var rlocHigh: AtomicWord { slot.word(2) }
+  @inline(__always) private var rlocLow: AtomicWord { slot.word(3) }
+  @inline(__always) private var hint: AtomicWord { slot.word(4) }
+  @inline(__always) private var sourceHigh: AtomicWord { slot.word(5) }
+  @inline(__always) private var sourceLow: AtomicWord { slot.word(6) }
 
   /// For the worker, which reads what it wrote itself.
   @inline(__always)
   func holds(_ rloc: IPv6Address, _ stamp: UInt64, _ hint: UInt64) -> Bool {
-    let sender = (word(3).loadRelaxed() ^ rloc.low) | (word(2).loadRelaxed() ^ rloc.high)
-    return sender | (self.stamp.loadRelaxed() ^ stamp) & ~Self.sourceIsIPv6 | (word(4).loadRelaxed() ^ hint) == 0
+    let sender = (rlocLow.loadRelaxed() ^ rloc.low) | (rlocHigh.loadRelaxed() ^ rloc.high)
+    return sender | (self.stamp.loadRelaxed() ^ stamp) & ~Self.sourceIsIPv6 | (self.hint.loadRelaxed() ^ hint) == 0
   }
 
   /// Whether it is the sender's, of whatever epoch and inner source.
   func isOf(_ rloc: IPv6Address, _ stamp: UInt64) -> Bool {
     let differs = UInt32(truncatingIfNeeded: self.stamp.loadRelaxed() ^ stamp) & ~UInt32(Self.sourceIsIPv6)
-    return sequence.loadRelaxed() != 0 && differs == 0 && word(3).loadRelaxed() == rloc.low && word(2).loadRelaxed() == rloc.high
+    return !slot.isEmpty && differs == 0 && rlocLow.loadRelaxed() == rloc.low && rlocHigh.loadRelaxed() == rloc.high
   }
 
   func isOfEpoch(_ stamp: UInt64) -> Bool { self.stamp.loadRelaxed() >> 32 == stamp >> 32 }
 
-  /// I2, the worker's part. `inner`: the packet's inner header, which the caller has proven.
+  /// `inner`: the packet's inner header, which the caller has proven.
   func write(_ rloc: IPv6Address, _ stamp: UInt64, _ hint: UInt64, _ inner: PacketBytes) {
     let isIPv4 = inner.u8(0) >> 4 == 4
     let source = isIPv4 ? IPv6Address(high: 0, low: UInt64(IPv4View(proven: inner).source)) : IPv6View(proven: inner).source
-    let before = sequence.loadRelaxed()
-    sequence.storeRelaxed(before &+ 1)
-    self.stamp.store(stamp | (isIPv4 ? 0 : Self.sourceIsIPv6))
-    word(2).store(rloc.high)
-    word(3).store(rloc.low)
-    word(4).store(hint)
-    word(5).store(source.high)
-    word(6).store(source.low)
-    sequence.store(before &+ 2)
+    slot.write {
+      self.stamp.store(stamp | (isIPv4 ? 0 : Self.sourceIsIPv6))
+      rlocHigh.store(rloc.high)
+      rlocLow.store(rloc.low)
+      self.hint.store(hint)
+      sourceHigh.store(source.high)
+      sourceLow.store(source.low)
+    }
   }
 
-  /// I2, the reader's part: nil while the slot is written or when it never was.
-  func read() -> (sequence: UInt64, hint: HeaderHint)? {
-    let before = sequence.load()
-    guard before != 0, before & 1 == 0 else { return nil }
-    let stamp = stamp.load()
-    let rloc = IPv6Address(high: word(2).load(), low: word(3).load())
-    let hint = word(4).load()
-    let source = IPv6Address(high: word(5).load(), low: word(6).load())
-    guard sequence.loadRelaxed() == before else { return nil }
-    return (
-      before,
+  func read(unless seen: inout UInt64) -> HeaderHint? {
+    let words = slot.read(unless: &seen) {
+      (
+        stamp: stamp.load(), rloc: IPv6Address(high: rlocHigh.load(), low: rlocLow.load()), hint: hint.load(),
+        source: IPv6Address(high: sourceHigh.load(), low: sourceLow.load())
+      )
+    }
+    return words.map { stamp, rloc, hint, source in
       HeaderHint(
         rloc: Self.address(rloc, isIPv6: stamp & Self.rlocIsIPv6 != 0),
         instanceID: InstanceID(truncating: UInt32(truncatingIfNeeded: stamp) >> 8),
         source: Self.address(source, isIPv6: stamp & Self.sourceIsIPv6 != 0), word: hint)
-    )
+    }
   }
 
   private static func address(_ address: IPv6Address, isIPv6: Bool) -> IPAddress {
