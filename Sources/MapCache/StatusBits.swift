@@ -24,6 +24,8 @@ public struct StatusBits: Sendable {
     var words: [IPAddress: (down: UInt32, at: ContinuousClock.Instant)] = [:]
 
     var down: UInt32 { words.values.reduce(0) { $0 | $1.down } }
+
+    mutating func forgetOldWords(_ now: ContinuousClock.Instant) { words = words.filter { now - $0.value.at <= StatusBits.wordLifetime } }
   }
 
   private let capacity: Int
@@ -47,7 +49,7 @@ public struct StatusBits: Sendable {
     let addresses = locators.map(\.address)
     var site = known?.addresses == addresses ? known ?? Site(addresses: addresses) : Site(addresses: addresses)
     let before = site.down
-    site.words = site.words.filter { now - $0.value.at <= Self.wordLifetime }
+    site.forgetOldWords(now)
     site.words[rloc] = down == 0 ? nil : (down, now)
     sites[mapping.eid] = site.words.isEmpty ? nil : site
     return site.down != before || known.map { $0.addresses != addresses } ?? false
@@ -81,7 +83,7 @@ public struct StatusBits: Sendable {
       }
       guard site.words.values.contains(where: { now - $0.at > Self.wordLifetime }) else { continue }
       var left = site
-      left.words = site.words.filter { now - $0.value.at <= Self.wordLifetime }
+      left.forgetOldWords(now)
       if left.down != site.down { changed.append(eid) }
       sites[eid] = left.words.isEmpty ? nil : left
     }

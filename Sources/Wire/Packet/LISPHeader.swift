@@ -102,7 +102,7 @@ public struct LISPHeader: Equatable, Sendable {
     var word: UInt64 = UInt64(keyID & 3) << 56
     switch field {
     case .none: break
-    case .nonce(let nonce, let echo): word |= LISPFlag.nonce | (echo ? LISPFlag.echoNonce : 0) | UInt64(nonce & 0xFF_FFFF) << 32
+    case .nonce(let nonce, let echo): word |= UInt64(LISPNonce(nonce, isRequest: echo).word) << 32
     case .mapVersions(let source, let destination):
       word |= LISPFlag.mapVersions | UInt64(source & 0xFFF) << 44 | UInt64(destination & 0xFFF) << 32
     }

@@ -13,8 +13,8 @@ import Wire
 final class HintState {
   var sites = StatusBits()
   var echo = EchoNonce()
-  /// The prefixes that each locator is known to do echo-nonce for, the latest last.
-  var prefixes: [IPAddress: [EIDPrefix]] = [:]
+  /// Of each locator that does echo-nonce, those that say so. Packets to it are counted by these.
+  var prefixes = LocatorPrefixes()
   /// What our packets carry.
   var ownBits: UInt32?
   /// Of the log.
@@ -22,9 +22,6 @@ final class HintState {
 }
 
 extension Router {
-  /// Prefixes that are remembered of a locator: our choice. Packets to it are counted by these.
-  private static let maximumEchoPrefixes = 8
-
   // MARK: - What our packets carry
 
   /// How packets are treated, by a configuration and the state of our locators.
@@ -39,7 +36,7 @@ extension Router {
     let settings = configuration.locatorHints
     mappingSystem?.echoesNonces = settings.usesEchoNonce
     if !settings.usesEchoNonce {
-      hints.prefixes = [:]
+      hints.prefixes.removeAll()
       perform(hints.echo.removeAll())
     }
     let told = settings.usesStatusBits ? [] : hints.sites.removeAll()
@@ -119,8 +116,7 @@ extension Router {
           forgetEchoNonce(rloc, mapping.eid)
           continue
         }
-        let others = hints.prefixes[rloc, default: []].filter { $0 != mapping.eid }
-        hints.prefixes[rloc] = others.suffix(Self.maximumEchoPrefixes - 1) + [mapping.eid]
+        hints.prefixes.add(mapping.eid, of: rloc)
         hints.echo.addTarget(rloc)
       }
     }
@@ -133,15 +129,12 @@ extension Router {
   }
 
   private func forgetEchoNonce(_ rloc: IPAddress, _ eid: EIDPrefix) {
-    guard let prefixes = hints.prefixes[rloc] else { return }
-    let others = prefixes.filter { $0 != eid }
-    hints.prefixes[rloc] = others.isEmpty ? nil : others
-    if others.isEmpty { perform(hints.echo.removeTarget(rloc)) }
+    if hints.prefixes.remove(eid, of: rloc)?.isEmpty == true { perform(hints.echo.removeTarget(rloc)) }
   }
 
   /// Packets to a locator, of the prefixes that are remembered of it.
   private func packetCount(_ rloc: IPAddress) -> UInt64 {
-    hints.prefixes[rloc, default: []].reduce(0) { sum, eid in
+    hints.prefixes[rloc].reduce(0) { sum, eid in
       let counts = compiler.counts(eid)
       guard let i = mapCache[eid]?.target.addresses.firstIndex(of: rloc), i < counts.count else { return sum }
       return sum &+ counts[i].packets
@@ -158,7 +151,7 @@ extension Router {
         guard finding == .missing, let system = mappingSystem else { continue }
         system.prober.probeNow(rloc, now: .now)
         // Or its site does echo-nonce no more: then the answers say so.
-        for eid in hints.prefixes[rloc, default: []] { system.perform(system.resolver.refresh(eid, now: .now)) }
+        for eid in hints.prefixes[rloc] { system.perform(system.resolver.refresh(eid, now: .now)) }
       }
     }
     // What was replaced in the templates is freed.

@@ -121,16 +121,11 @@ extension Router {
 
   // MARK: - Locators
 
-  /// Prefixes that are remembered of a locator, to be probed for when the last one goes: our choice.
-  private static let maximumProbedPrefixes = 8
-
   /// The locators of a learned mapping are probed, from now on for this EID-prefix.
   private func probe(_ mapping: Mapping) {
     guard let system = mappingSystem, system.settings.probeSeconds != nil else { return }
     for address in mapping.target.addresses {
-      var prefixes = probedPrefixes[address, default: []]
-      prefixes.removeAll { $0 == mapping.eid }
-      probedPrefixes[address] = prefixes.suffix(Self.maximumProbedPrefixes - 1) + [mapping.eid]
+      probedPrefixes.add(mapping.eid, of: address)
       system.prober.setTarget(address, eid: mapping.eid, now: .now)
     }
   }
@@ -140,12 +135,12 @@ extension Router {
   func forgetLocators(of mapping: Mapping, keeping kept: [IPAddress] = []) {
     forgetEchoNonce(of: mapping, keeping: kept)
     for address in mapping.target.addresses where !kept.contains(address) {
-      probedPrefixes[address]?.removeAll { $0 == mapping.eid }
-      if let other = probedPrefixes[address]?.last {
+      let left = probedPrefixes.remove(mapping.eid, of: address)
+      if let other = left?.last {
         mappingSystem?.prober.setTarget(address, eid: other, now: .now)
         continue
       }
-      if probedPrefixes.removeValue(forKey: address) != nil { mappingSystem?.prober.removeTarget(address) }
+      if left != nil { mappingSystem?.prober.removeTarget(address) }
       if compiler.isInUse(address) {
         // Nobody would find out any more that it is up again.
         locators.note(address) { ($0.probeAnsweredAt, $0.probeFailedAt) = (nil, nil) }

@@ -39,8 +39,8 @@ actor Router {
   let unreachables: UnreachableListener
   /// nil: mappings are static or come over the control socket.
   var mappingSystem: MappingSystem?
-  /// The prefixes that each probed locator is known to serve, the latest last.
-  var probedPrefixes: [IPAddress: [EIDPrefix]] = [:]
+  /// Of each probed locator.
+  var probedPrefixes = LocatorPrefixes()
   /// When the log last said that a mapping of the mapping system found no room.
   var fullTableReportedAt: ContinuousClock.Instant?
   /// Addresses that have been RLOCs of ours since the start.
